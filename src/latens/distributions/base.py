@@ -1,0 +1,124 @@
+"""The contract of this room: a distribution over tensors, and a family that makes one from unconstrained numbers.
+
+Shapes follow torch: a distribution has a ``batch_shape`` (independent, differently parametrised copies) and an
+``event_shape`` (one draw); ``log_prob(x)`` takes ``(*sample, *batch, *event)`` and returns ``(*sample, *batch)`` in nats.
+Arguments are never validated inside a step: support is checked once, at fit and at score.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import prod
+from typing import Any
+
+import torch
+from torch import Size, Tensor
+
+from latens.utils.value import Value
+
+Shape = tuple[int, ...]
+
+
+class Distribution(ABC):
+    """p(x) over tensors of ``event_shape``, for each element of ``batch_shape``."""
+
+    batch_shape: Size
+    event_shape: Size
+    reparameterised: bool = False
+    """Whether ``rsample`` carries gradients to the parameters."""
+
+    @abstractmethod
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats, ``(*sample, *batch)``."""
+
+    @abstractmethod
+    def rsample(self, shape: Shape = ()) -> Tensor:
+        """A draw ``(*shape, *batch, *event)``, differentiable in the parameters where ``reparameterised``."""
+
+    def sample(self, shape: Shape = ()) -> Tensor:
+        """A draw without gradients, ``(*shape, *batch, *event)``."""
+        with torch.no_grad():
+            return self.rsample(shape)
+
+    def rsample_and_log_prob(self, shape: Shape = ()) -> tuple[Tensor, Tensor]:
+        """A draw and its log density in one pass; the two calls where nothing cheaper is known."""
+        x = self.rsample(shape)
+        return x, self.log_prob(x)
+
+    def factors(self, x: Tensor) -> Tensor:
+        """log p(x_i), element by element, ``(*sample, *batch, *event)``.
+
+        Raises:
+            NotImplementedError: the distribution does not factorise over the elements of its event.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not factorise over the elements of its event.")
+
+    def restrict(self, observed: Tensor) -> Distribution:
+        """The marginal of the observed entries: ``observed`` is boolean, broadcastable to ``(*batch, *event)``.
+
+        Raises:
+            NotImplementedError: no such marginal is known in closed form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no closed-form marginal of the observed entries.")
+
+    @property
+    def mean(self) -> Tensor:
+        """E[x], ``(*batch, *event)``."""
+        raise NotImplementedError(f"{type(self).__name__} has no mean.")
+
+    @property
+    def stddev(self) -> Tensor:
+        """The standard deviation of each element, ``(*batch, *event)``."""
+        raise NotImplementedError(f"{type(self).__name__} has no standard deviation.")
+
+
+def kl_factors(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL(q || p) per element of the event, ``(*batch, *event)`` in nats; None where no closed form is known."""
+    closed_form = getattr(q, "kl_factors", None)
+    return None if closed_form is None else closed_form(p)
+
+
+class Family(Value, ABC):
+    """A map from unconstrained real numbers to a distribution. A value: it holds hyper-parameters only.
+
+    Parameters are laid out along the first axis of the event (the channels of an image), so that a convolution can
+    emit them: ``param_shape((C, H, W)) == (arity * C, H, W)`` and ``param_shape((D,)) == (arity * D,)``.
+    """
+
+    measure = "lebesgue"
+    """The base measure of one entry: "lebesgue" (a density) or "counting" (a mass)."""
+
+    support = "real"
+    """"real", "positive", "unit" (open interval), "binary", "counts" (0, 1, 2 ...), or "lattice" (levels on [-1, 1])."""
+
+    @abstractmethod
+    def param_shape(self, event_shape: Shape) -> Shape:
+        """The shape of the numbers one event needs."""
+
+    def shared_shape(self, event_shape: Shape) -> Shape | None:
+        """The shape of parameters learned once for all events (a shared scale); None where there are none."""
+        return None
+
+    @abstractmethod
+    def __call__(
+        self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
+    ) -> Distribution:
+        """The distribution with these parameters, ``(*batch, *param_shape) -> batch_shape == batch``."""
+
+    def calibrate(self, dist: Any, x: Tensor) -> Tensor | None:
+        """The shared parameters that are best for these data in closed form; None where they are learned."""
+        return None
+
+
+def split(params: Tensor, arity: int, event_shape: Shape) -> tuple[Tensor, ...]:
+    """Cuts ``(*batch, arity * C, *rest)`` into ``arity`` tensors ``(*batch, C, *rest)``.
+
+    >>> [t.shape for t in split(torch.zeros(5, 6, 4, 4), 2, (3, 4, 4))]
+    [torch.Size([5, 3, 4, 4]), torch.Size([5, 3, 4, 4])]
+    """
+    return params.chunk(arity, -len(event_shape)) if arity > 1 else (params,)
+
+
+def n_elements(event_shape: Shape) -> int:
+    """How many numbers one event holds."""
+    return prod(event_shape)

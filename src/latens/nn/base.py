@@ -1,0 +1,39 @@
+"""The contract of a specification: a value that builds a module for the place it is put."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from torch import Tensor, nn
+
+from latens.utils.value import Value
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a module is to be built: what goes in, what comes out, and what stands there already.
+
+    Attributes:
+        event_shape: what the module returns for one example (for a distribution: its event).
+        context_shape: what the module is given for one example; None where it is given nothing.
+        batch: a first batch of what it will be given, for initialisation that depends on the data.
+        modules: the modules already built, by name ("likelihood", "posterior", "prior").
+    """
+
+    event_shape: Shape
+    context_shape: Shape | None = None
+    batch: Tensor | None = None
+    modules: Mapping[str, nn.Module] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class Spec(Value, ABC):
+    """A frozen dataclass of hyper-parameters that builds a module: ``Spec.build(site) -> nn.Module``."""
+
+    @abstractmethod
+    def build(self, site: Site) -> nn.Module:
+        """A freshly initialised module for ``site``."""
