@@ -1,0 +1,59 @@
+"""The contract of a density: anything you can fit, score and sample."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, DensityMixin
+
+
+class DensityEstimator(DensityMixin, BaseEstimator, ABC):
+    r"""$p(x)$, learnt by ``fit``, evaluated by ``score_samples``, drawn from by ``sample``.
+
+    scikit-learn's conventions hold to the letter: the constructor only stores its arguments, ``fit`` returns self and
+    leaves what it learnt in attributes ending with an underscore, and ``clone``, ``get_params`` and pipelines work.
+    Where scikit-learn's own densities disagree with each other, this face decides: scores are nats per example,
+    ``score`` is their mean, and ``sample`` returns X alone.
+
+    Example:
+        >>> class Uniform(DensityEstimator):
+        ...     def fit(self, X, y=None, sample_weight=None):
+        ...         self.low_, self.high_ = np.min(X, axis=0), np.max(X, axis=0)
+        ...         return self
+        ...     def score_samples(self, X, y=None):
+        ...         inside = np.all((self.low_ <= X) & (X <= self.high_), axis=1)
+        ...         return np.where(inside, -np.log(self.high_ - self.low_).sum(), -np.inf)
+        ...     def sample(self, n_samples=1, random_state=None):
+        ...         rng = np.random.RandomState(random_state)
+        ...         return rng.uniform(self.low_, self.high_, (n_samples, len(self.low_)))
+        >>> uniform = Uniform().fit(np.array([[0.0], [4.0]]))
+        >>> round(uniform.score(np.array([[1.0], [2.0]])), 4)  # -log 4
+        -1.3863
+        >>> uniform.sample(3).shape
+        (3, 1)
+    """
+
+    @abstractmethod
+    def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn the density of the rows of ``X``.
+
+        Args:
+            X: the data, one example a row: (n, ...).
+            y: not used unless the estimator was asked for a condition; present for scikit-learn's pipelines.
+            sample_weight: how much each row counts: (n,), non-negative, not all zero; None counts them equally.
+        """
+
+    @abstractmethod
+    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
+        """log p(x) of each row of ``X``: (n,) float64, in nats per example."""
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of log p(x) over the rows of ``X``, in nats per example; higher is better."""
+        return float(np.mean(self.score_samples(X, y)))
+
+    @abstractmethod
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
+        """``n_samples`` new rows drawn from p(x), in the shape, dtype and range of what was fitted."""
