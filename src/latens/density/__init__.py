@@ -5,8 +5,8 @@ with respect to a base measure: length, area, volume for real numbers (Lebesgue)
 (counting). Then for every estimator of this library
 
 - ``score_samples(X)`` is $\\log p(x)$ in nats, one number per example (divide by $d \\log 2$ for bits per dimension);
-- ``score(X)`` is their mean, an estimate of $-H(p^*, p)$, the negative cross entropy: on held-out rows it is highest for
-  the true density $p^*$, and what it lacks to that maximum is $\\mathrm{KL}(p^* \\| p)$;
+- ``score(X)`` is their mean, an estimate of the negative cross entropy: on held-out rows it is highest for the true
+  density $p^*$, and what it lacks to that maximum is $\\mathrm{KL}(p^* \\| p)$;
 - ``sample(n)`` are independent draws from the same $p$: ``score_samples`` and ``sample`` never speak of two densities.
 
 Because the face is one, densities compose: any of them may be fitted on the latents of an autoencoder and serve as its

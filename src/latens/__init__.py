@@ -1,0 +1,48 @@
+"""latens (Latin: hidden) learns the probability density of your data, and puts it to work.
+
+A density is anything you can ``fit``, ``score_samples`` and ``sample``; a VAE is the density composed of a posterior
+q(z|x), a likelihood p(x|z), a prior p(z) and an objective. The names below load when they are first asked for, so
+``import latens`` alone is light.
+
+Example:
+    >>> import latens
+    >>> latens.Histogram(bins=4)
+    Histogram(bins=4)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_ROOM_OF = {"AutoEncoder": "neural", "Histogram": "density", "VAE": "neural", "load": "neural"}
+
+__all__ = ["VAE", "AutoEncoder", "Histogram", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOM_OF:
+        value = getattr(import_module(f"latens.{_ROOM_OF[name]}"), name)
+    elif name == "__version__":
+        value = import_module("importlib.metadata").version("latens")
+    elif name in _submodules():
+        return import_module(f"latens.{name}")
+    else:
+        raise AttributeError(_unknown(name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_submodules()])
+
+
+def _submodules() -> list[str]:
+    modules = import_module("pkgutil").iter_modules(__path__)
+    return [module.name for module in modules if not module.name.startswith("_")]
+
+
+def _unknown(name: str) -> str:
+    close = import_module("difflib").get_close_matches(name, __dir__(), n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"module 'latens' has no attribute {name!r}.{hint}"
