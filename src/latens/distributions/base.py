@@ -91,6 +91,9 @@ class Family(Value, ABC):
     support = "real"
     """"real", "positive", "unit" (open interval), "binary", "counts" (0, 1, 2 ...), or "lattice" (levels on [-1, 1])."""
 
+    calibrated = False
+    """Whether the shared parameters are set in closed form by ``calibrate`` instead of learned."""
+
     @abstractmethod
     def param_shape(self, event_shape: Shape) -> Shape:
         """The shape of the numbers one event needs."""

@@ -23,12 +23,14 @@ class Site:
         context_shape: what the module is given for one example; None where it is given nothing.
         batch: a first batch of what it will be given, for initialisation that depends on the data.
         modules: the modules already built, by name ("likelihood", "posterior", "prior").
+        beside: the shape of the context given beside ``context_shape`` to a conditional density; None without one.
     """
 
     event_shape: Shape
     context_shape: Shape | None = None
     batch: Tensor | None = None
     modules: Mapping[str, nn.Module] = field(default_factory=lambda: MappingProxyType({}))
+    beside: Shape | None = None
 
 
 class Spec(Value, ABC):

@@ -1,0 +1,28 @@
+r"""A model is one function that makes choices, and returns p(x | choices).
+
+The whole variational autoencoder is ``likelihood(choose(prior(), posterior(x)))``. What ``choose(p, q)`` does is the only
+thing that varies: :func:`draw` samples q and records, :func:`sample` samples p, :func:`clamp` takes given values. A
+hierarchy is the same function with a loop, so that nothing else knows of hierarchies.
+"""
+
+from latens.models.base import Choose, Model
+from latens.models.conditional import Conditional, ConditionalDistribution, Free, StandardNormal
+from latens.models.draw import Draw, Latent, draw
+from latens.models.handlers import clamp, locate, sample
+from latens.models.vae import VariationalAutoencoder
+
+__all__ = [
+    "Choose",
+    "Conditional",
+    "ConditionalDistribution",
+    "Draw",
+    "Free",
+    "Latent",
+    "Model",
+    "StandardNormal",
+    "VariationalAutoencoder",
+    "clamp",
+    "draw",
+    "locate",
+    "sample",
+]

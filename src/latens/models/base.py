@@ -1,0 +1,33 @@
+"""The contract of this room: a model is one function that makes choices."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from latens.distributions import Distribution
+
+Choose = Callable[[Distribution, Distribution | None], Tensor]
+"""``choose(p, q) -> z``: p is the prior of the choice, q its posterior, None where no x was given."""
+
+
+class Model(nn.Module, ABC):
+    """p(x, z) and q(z | x), told as one function."""
+
+    @abstractmethod
+    def forward(
+        self, choose: Choose, x: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
+    ) -> Distribution:
+        """p(x | choices).
+
+        Args:
+            choose: makes each choice, in order.
+            x: data ``(B, *event)``; None where the model is to generate.
+            observed: which entries of x are observed, boolean, in the shape of x; None where all are.
+            context: what the density is conditioned on, ``(B, C)``.
+        """
+
+    def calibrate(self, likelihood: Distribution, x: Tensor) -> None:  # noqa: B027
+        """Sets parameters that are best in closed form, given p(x | z) and its data; nothing where there are none."""

@@ -1,0 +1,223 @@
+"""Distributions whose parameters come from somewhere: a network, free parameters, or nowhere.
+
+Each is written as a value (``Conditional``, ``Free``, ``StandardNormal``) that builds a module whose ``forward`` returns a
+:class:`~latens.distributions.Distribution`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from latens.distributions import Distribution, Family, Normal
+from latens.nn import Site, Spec, View
+from latens.utils.errors import InputError
+
+Shape = tuple[int, ...]
+
+
+class ConditionalDistribution(nn.Module, ABC):
+    """A module that returns a distribution: p(event | c)."""
+
+    @abstractmethod
+    def forward(
+        self, c: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
+    ) -> Distribution:
+        """p(event | c, context), with the leading axes of ``c`` as batch shape."""
+
+
+def join(c: Tensor, context: Tensor | None, axes: int) -> Tensor:
+    """c with the context beside it: more elements of a vector, more constant channels of an image.
+
+    >>> join(torch.zeros(7, 5, 2), torch.ones(5, 3), 1).shape, join(torch.zeros(5, 1, 4, 4), torch.ones(5, 3), 3).shape
+    (torch.Size([7, 5, 5]), torch.Size([5, 4, 4, 4]))
+    """
+    if context is None:
+        return c
+    wide = context.reshape(*context.shape, *([1] * (axes - 1)))
+    return torch.cat([c, wide.expand(*c.shape[:-axes], context.shape[-1], *c.shape[c.ndim - axes + 1 :])], -axes)
+
+
+def joined(c: Shape, context: Shape | None) -> Shape:
+    """The shape of :func:`join`."""
+    return c if context is None else (c[0] + context[0], *c[1:])
+
+
+class _Shared(ConditionalDistribution):
+    """A family with its shared parameters: learned, or set by calibration."""
+
+    shared: Tensor | None
+
+    def __init__(self, family: Family, event_shape: Shape) -> None:
+        super().__init__()
+        self.family, self.event_shape = family, event_shape
+        shape = family.shared_shape(event_shape)
+        start = None if shape is None else torch.zeros(shape)
+        if start is not None and not family.calibrated:
+            self.shared = nn.Parameter(start)
+        else:
+            self.register_buffer("shared", start)
+
+    def distribution(self, params: Tensor) -> Distribution:
+        """The family at these parameters; a calibrated scale follows each batch while training."""
+        follows = self.family.calibrated and self.training
+        return self.family(params, self.event_shape, shared=None if follows else self.shared)
+
+    @torch.no_grad()
+    def calibrate(self, dist: Distribution, x: Tensor, weight: float = 1.0) -> None:
+        """Moves the shared parameters towards the ones that are best in closed form for ``x``."""
+        best = self.family.calibrate(dist, x) if self.shared is not None else None
+        if best is not None and self.shared is not None:
+            self.shared.lerp_(best.to(self.shared), weight)
+
+
+class NetworkDistribution(_Shared):
+    """p(event | c) = family(network(c)): the module of :class:`Conditional`."""
+
+    def __init__(
+        self, network: nn.Module, family: Family, event_shape: Shape, c_shape: Shape, view: nn.Module | None = None
+    ) -> None:
+        super().__init__(family, event_shape)
+        self.network = network
+        self.view = view
+        self.c_shape = c_shape
+        self.param_shape = tuple(family.param_shape(event_shape))
+
+    def forward(
+        self, c: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
+    ) -> Distribution:
+        """The family at the network's output; leading axes of ``c`` become the batch shape."""
+        if c is None:
+            raise ValueError("A conditional distribution expects something to condition on; got None.")
+        axes = len(self.c_shape)
+        seen = c if self.view is None else self.view(c)
+        if self.view is not None and observed is not None:
+            seen = seen * observed
+        batch = c.shape[: c.ndim - axes]
+        seen = join(seen, context, axes)
+        params = self.network(seen.flatten(0, len(batch) - 1) if len(batch) != 1 else seen)
+        params = params.to(c.dtype).reshape(*batch, *self.param_shape)
+        return self.distribution(params)
+
+
+class FreeDistribution(_Shared):
+    """p(event), with parameters of its own: the module of :class:`Free`."""
+
+    def __init__(self, family: Family, event_shape: Shape) -> None:
+        super().__init__(family, event_shape)
+        self.params = nn.Parameter(0.1 * torch.randn(family.param_shape(event_shape)))
+
+    def forward(
+        self, c: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
+    ) -> Distribution:
+        """The family at its own parameters, batch shape ()."""
+        return self.distribution(self.params)
+
+
+class FixedNormal(ConditionalDistribution):
+    """N(0, I), with no parameter: the module of :class:`StandardNormal`."""
+
+    params: Tensor
+
+    def __init__(self, event_shape: Shape) -> None:
+        super().__init__()
+        self.event_shape = event_shape
+        self.family = Normal(1.0)
+        self.register_buffer("params", torch.zeros(event_shape), persistent=False)
+
+    def forward(
+        self, c: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
+    ) -> Distribution:
+        """N(0, I), batch shape ()."""
+        return self.family(self.params, self.event_shape)
+
+
+@dataclass(frozen=True, repr=False)
+class Conditional(Spec):
+    """p(event | c) = family(network(c)).
+
+    Args:
+        family: the distribution whose parameters the network gives.
+        network: a network specification, or an ``nn.Module`` of your own that maps ``(B, *context_shape)`` to
+            ``prod(family.param_shape(event_shape))`` numbers an example.
+
+    Example:
+        >>> from latens.nn import MLP
+        >>> q = Conditional(Normal("element"), MLP((32,))).build(Site(event_shape=(4,), context_shape=(10,)))
+        >>> q(torch.zeros(5, 10)).event_shape
+        torch.Size([4])
+    """
+
+    family: Family
+    network: Spec | nn.Module
+
+    def build(self, site: Site) -> NetworkDistribution:
+        """A network for ``context_shape`` (and the context beside it) that gives the family's parameters."""
+        params = tuple(self.family.param_shape(site.event_shape))
+        c_shape = site.context_shape or ()
+        view = None if site.batch is None else View(site.batch)
+        network = self.network
+        if isinstance(network, Spec):
+            inside = joined(c_shape, site.beside)
+            network = network.build(Site(params, inside, site.batch, site.modules))
+        else:
+            _check_own(network, joined(c_shape, site.beside), params)
+        return NetworkDistribution(network, self.family, site.event_shape, c_shape, view)
+
+
+@torch.no_grad()
+def _check_own(network: nn.Module, inside: Shape, params: Shape) -> None:
+    """Refuses a module of the user's own that does not give as many numbers as the family needs."""
+    training = network.training
+    reference = next(network.parameters(), torch.zeros(()))
+    try:
+        out = network.eval()(torch.zeros(2, *inside, dtype=reference.dtype, device=reference.device))
+    except (RuntimeError, TypeError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"{type(network).__name__} does not accept inputs (B, {_csv(inside)}): {first}") from error
+    finally:
+        network.train(training)
+    if out.numel() != 2 * prod(params):
+        raise InputError(
+            f"{type(network).__name__} must return {prod(params)} numbers an example, {tuple(params)}; "
+            f"it returns {tuple(out.shape[1:])} for inputs (B, {_csv(inside)})."
+        )
+
+
+def _csv(shape: Shape) -> str:
+    return ", ".join(map(str, shape))
+
+
+@dataclass(frozen=True, repr=False)
+class Free(Spec):
+    """p(event), its parameters learned by maximum likelihood: a learned prior.
+
+    Example:
+        >>> prior = Free(Normal("element")).build(Site(event_shape=(4,)))
+        >>> prior().sample((2,)).shape
+        torch.Size([2, 4])
+    """
+
+    family: Family
+
+    def build(self, site: Site) -> FreeDistribution:
+        """Parameters near zero, slightly apart so that the components of a mixture differ."""
+        return FreeDistribution(self.family, site.event_shape)
+
+
+@dataclass(frozen=True, repr=False)
+class StandardNormal(Spec):
+    """p(z) = N(z; 0, I), the classical prior.
+
+    Example:
+        >>> StandardNormal().build(Site(event_shape=(2,)))().log_prob(torch.zeros(2)).item()  # -log(2 pi)
+        -1.8378...
+    """
+
+    def build(self, site: Site) -> FixedNormal:
+        """No parameters."""
+        return FixedNormal(site.event_shape)

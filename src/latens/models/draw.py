@@ -1,0 +1,171 @@
+"""One pass through a model, recorded: all that an objective may look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from latens.distributions import Distribution, kl_factors
+from latens.models.base import Model
+
+
+@dataclass(eq=False)
+class Latent:
+    """One choice: the value drawn from q, and both densities of it. Shapes ``(K, B, *)``."""
+
+    value: Tensor
+    q: Distribution
+    p: Distribution
+    quantised: Tensor | None = None
+
+    @property
+    def code(self) -> Tensor:
+        """What p scores: the value, unless the posterior quantises it."""
+        return self.value if self.quantised is None else self.quantised
+
+    @cached_property
+    def log_q(self) -> Tensor:
+        """log q(z | x), ``(K, B)`` nats."""
+        return self.q.log_prob(self.value)
+
+    @cached_property
+    def log_p(self) -> Tensor:
+        """log p(z), ``(K, B)`` nats."""
+        return self.p.log_prob(self.code)
+
+    @cached_property
+    def kl_factors(self) -> Tensor | None:
+        """KL(q || p) of each dimension, ``(B, *)`` or ``(K, B, *)``; None where it has no closed form."""
+        return kl_factors(self.q, self.p)
+
+    @cached_property
+    def kl(self) -> Tensor:
+        """KL(q || p), ``(K, B)`` nats: in closed form where there is one, else log q - log p."""
+        if self.kl_factors is None:
+            return self.log_q - self.log_p
+        total = self.kl_factors.flatten(self.kl_factors.ndim - len(self.q.event_shape)).sum(-1)
+        return total.expand(self.value.shape[:2])
+
+
+@dataclass(eq=False)
+class Draw:
+    """K draws of the latents of B examples.
+
+    Attributes:
+        x: the data ``(B, *event)`` in the model's units.
+        likelihood: p(x | z), batch shape ``(K, B)``.
+        latents: the choices, in order.
+        samples: K.
+        observed: which entries of x count, or None.
+        context: what the density is conditioned on, or None.
+        progress: how far training is, in [0, 1]; schedules read it.
+        n_examples: the number of training examples, for estimates that scale with it.
+        enumerated: log mass ``(K, B)`` of choices that were enumerated rather than drawn, or None.
+    """
+
+    x: Tensor
+    likelihood: Distribution
+    latents: Sequence[Latent]
+    samples: int = 1
+    observed: Tensor | None = None
+    context: Tensor | None = None
+    progress: float | Tensor = 1.0
+    n_examples: int | None = None
+    enumerated: Tensor | None = field(default=None, repr=False)
+
+    @cached_property
+    def log_mass(self) -> Tensor:
+        """The log mass of each draw, ``(K, B)``: -log K for Monte Carlo."""
+        if self.enumerated is not None:
+            return self.enumerated
+        return self.log_likelihood.new_full((), -math.log(self.samples)).expand(self.log_likelihood.shape)
+
+    @cached_property
+    def log_likelihood(self) -> Tensor:
+        """log p(x | z) of the observed entries, ``(K, B)`` nats."""
+        p = self.likelihood if self.observed is None else self.likelihood.restrict(self.observed)
+        return p.log_prob(self.x)
+
+    @cached_property
+    def log_prior(self) -> Tensor:
+        """log p(z), ``(K, B)`` nats, summed over the choices."""
+        return _total([z.log_p for z in self.latents])
+
+    @cached_property
+    def log_posterior(self) -> Tensor:
+        """log q(z | x), ``(K, B)`` nats, summed over the choices."""
+        return _total([z.log_q for z in self.latents])
+
+    @cached_property
+    def rate(self) -> Tensor:
+        """KL(q || p), ``(K, B)`` nats, summed over the choices."""
+        return _total([z.kl for z in self.latents])
+
+    @cached_property
+    def log_weight(self) -> Tensor:
+        """log p(x, z) - log q(z | x), ``(K, B)`` nats: an unbiased estimate of p(x), in logarithm."""
+        return self.log_likelihood + self.log_prior - self.log_posterior
+
+    def expect(self, t: Tensor) -> Tensor:
+        """sum_k mass_k t_k, ``(K, B) -> (B,)``; a draw of no mass counts for nothing, whatever t is there."""
+        if self.enumerated is None:
+            return t[0] if self.samples == 1 else t.mean(0)
+        mass = self.enumerated.exp()
+        return torch.where(mass > 0, mass * t, torch.zeros_like(t)).sum(0)
+
+    def log_mean_exp(self, t: Tensor) -> Tensor:
+        """log sum_k mass_k exp(t_k), ``(K, B) -> (B,)``."""
+        return (self.log_mass + t).logsumexp(0)
+
+
+def _total(terms: Sequence[Tensor]) -> Tensor:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def draw(
+    model: Model,
+    x: Tensor,
+    samples: int = 1,
+    *,
+    observed: Tensor | None = None,
+    context: Tensor | None = None,
+    progress: float | Tensor = 1.0,
+    n_examples: int | None = None,
+) -> Draw:
+    """Runs the model on x, drawing each choice from its posterior, and records it.
+
+    Args:
+        x: ``(B, *event)`` in the model's units.
+        samples: K, the number of draws an example.
+
+    Example:
+        >>> from latens.distributions import Bernoulli, Normal
+        >>> from latens.models import Conditional, StandardNormal, VariationalAutoencoder
+        >>> from latens.nn import MLP, Site
+        >>> model = VariationalAutoencoder(
+        ...     Conditional(Normal("element"), MLP((16,))).build(Site((2,), (6,))),
+        ...     Conditional(Bernoulli(), MLP((16,))).build(Site((6,), (2,))),
+        ...     StandardNormal().build(Site((2,))),
+        ... )
+        >>> d = draw(model, torch.ones(5, 6), samples=3)
+        >>> d.log_weight.shape, d.rate.shape
+        (torch.Size([3, 5]), torch.Size([3, 5]))
+    """
+    latents: list[Latent] = []
+
+    def choose(p: Distribution, q: Distribution | None) -> Tensor:
+        if q is None:
+            raise ValueError("A draw expects a posterior for every choice; got None.")
+        latents.append(Latent(q.rsample() if len(q.batch_shape) > 1 else q.rsample((samples,)), q, p))
+        return latents[-1].value
+
+    likelihood = model(choose, x, observed=observed, context=context)
+    return Draw(x, likelihood, latents, samples, observed, context, progress, n_examples)

@@ -1,0 +1,53 @@
+"""What ``choose(p, q)`` may do, besides drawing and recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from latens.distributions import Distribution
+from latens.models.base import Choose, Model
+
+
+def sample(model: Model, n: int, *, context: Tensor | None = None) -> Distribution:
+    """p(x | z) for n choices z ~ p: draw from it, or take its mean.
+
+    Args:
+        n: how many; the batch shape of what is returned is ``(n,)``.
+        context: ``(n, C)`` where the model is conditional.
+    """
+
+    def choose(p: Distribution, q: Distribution | None) -> Tensor:
+        return p.sample() if len(p.batch_shape) else p.sample((n,))
+
+    return model(choose, context=context)
+
+
+def clamp(values: Sequence[Tensor]) -> Choose:
+    """The handler that takes the given values, in order: traversals, editing, decoding.
+
+    Raises:
+        ValueError: the model makes more choices than there are values.
+    """
+    rest = iter(values)
+
+    def choose(p: Distribution, q: Distribution | None) -> Tensor:
+        value = next(rest, None)
+        if value is None:
+            raise ValueError(f"The model makes more choices than the {len(values)} value(s) given.")
+        return value
+
+    return choose
+
+
+def locate(model: Model, x: Tensor, **given: Tensor | None) -> tuple[list[Tensor], Distribution]:
+    """The posterior mean of each choice, ``(B, *)``, and p(x | z) there."""
+    means: list[Tensor] = []
+
+    def choose(p: Distribution, q: Distribution | None) -> Tensor:
+        means.append((p if q is None else q).mean)
+        return means[-1]
+
+    likelihood = model(choose, x, **given)
+    return means, likelihood

@@ -1,0 +1,12 @@
+"""Tensor to tensor, no probability. A network specification is a value that builds a module for its site.
+
+A network maps one tensor to one tensor, example by example: ``(B, *context_shape) -> (B, *event_shape)``. Any
+``nn.Module`` that does so may stand where a specification stands.
+"""
+
+from latens.nn.base import Site, Spec
+from latens.nn.conv import Conv
+from latens.nn.mlp import MLP
+from latens.nn.view import View
+
+__all__ = ["MLP", "Conv", "Site", "Spec", "View"]

@@ -1,0 +1,141 @@
+"""A residual convolutional network for images of any height and width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from latens.nn.activation import activation
+from latens.nn.base import Shape, Site, Spec
+from latens.utils.errors import InputError
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, repr=False)
+class Conv(Spec):
+    """Residual blocks on a pyramid of resolutions: image to vector (an encoder) or vector to image (a decoder).
+
+    Each level halves height and width, rounding up, and the decoder climbs the same list of sizes, so that odd, prime
+    and unequal sizes come out exactly as they went in. Each block adds to its input two 3 x 3 convolutions, the last of
+    them starting at zero: the untrained network is as deep as its pyramid, not as its blocks.
+
+    Args:
+        channels: the channels of each level, from the finest; the first level works at half resolution.
+        blocks: residual blocks a level.
+        activation: the activation inside the blocks.
+
+    Raises:
+        InputError: neither side of the site is an image ``(C, H, W)``.
+
+    Reference: He et al., *Identity mappings in deep residual networks*, 2016; Zhang et al., *Fixup*, 2019.
+
+    Example:
+        >>> shapes = (3, 13, 29), (16,)
+        >>> encoder = Conv((8, 16)).build(Site(event_shape=shapes[1], context_shape=shapes[0]))
+        >>> decoder = Conv((8, 16)).build(Site(event_shape=shapes[0], context_shape=shapes[1]))
+        >>> decoder(encoder(torch.zeros(2, *shapes[0]))).shape
+        torch.Size([2, 3, 13, 29])
+    """
+
+    channels: tuple[int, ...] = (64, 128)
+    blocks: int = 2
+    activation: str = "silu"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", tuple(self.channels))
+        if not self.channels or not all(isinstance(c, int) and c > 0 for c in self.channels):
+            raise InputError(f"Conv expects at least one positive number of channels; got {self.channels}.")
+        activation(self.activation)
+
+    def build(self, site: Site) -> nn.Module:
+        """An encoder where the context is an image, a decoder where the event is."""
+        if site.context_shape is not None and len(site.context_shape) == 3:
+            return _Encoder(self, site.context_shape, site.event_shape)
+        if len(site.event_shape) == 3 and site.context_shape is not None:
+            return _Decoder(self, site.context_shape, site.event_shape)
+        raise InputError(
+            f"Conv expects an image (channels, height, width) on one side; got {site.context_shape} -> "
+            f"{site.event_shape}. Use MLP for vectors."
+        )
+
+
+def _pyramid(size: Size, levels: int) -> list[Size]:
+    sizes = [size]
+    for _ in range(levels):
+        height, width = sizes[-1]
+        sizes.append(((height + 1) // 2, (width + 1) // 2))
+    return sizes
+
+
+class _Block(nn.Module):
+    """x + W2 * a(W1 * a(x))."""
+
+    def __init__(self, channels: int, name: str) -> None:
+        super().__init__()
+        self.activation = activation(name)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.last = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.last(self.activation(self.first(self.activation(x))))
+
+
+class _Encoder(nn.Module):
+    def __init__(self, spec: Conv, image: Shape, out: Shape) -> None:
+        super().__init__()
+        ins = (image[0], *spec.channels[:-1])
+        levels: list[nn.Module] = []
+        for a, b in zip(ins, spec.channels):
+            levels.append(nn.Conv2d(a, b, 3, stride=2, padding=1))
+            levels += [_Block(b, spec.activation) for _ in range(spec.blocks)]
+        self.levels = nn.Sequential(*levels, activation(spec.activation)).to(memory_format=torch.channels_last)
+        height, width = _pyramid((image[1], image[2]), len(spec.channels))[-1]
+        self.head = nn.Linear(spec.channels[-1] * height * width, prod(out))
+        self.out = out
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.levels(x.contiguous(memory_format=torch.channels_last))
+        return self.head(h.flatten(1)).unflatten(1, self.out)
+
+
+class _Climb(nn.Module):
+    """To the next finer level: a convolution to 4 times the channels, laid out as 2 x 2 pixels, cut to the level's size."""
+
+    def __init__(self, ins: int, outs: int, size: Size) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(ins, 4 * outs, 3, padding=1)
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.conv(x), 2)[..., : self.size[0], : self.size[1]]
+
+
+class _Decoder(nn.Module):
+    def __init__(self, spec: Conv, code: Shape, image: Shape) -> None:
+        super().__init__()
+        *finer, coarsest = _pyramid((image[1], image[2]), len(spec.channels))
+        self.coarsest = (spec.channels[-1], *coarsest)
+        self.stem = nn.Linear(prod(code), prod(self.coarsest))
+        self.levels = nn.Sequential(*_rising(spec, finer, image[0])).to(memory_format=torch.channels_last)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.stem(z.flatten(1)).unflatten(1, self.coarsest)
+        return self.levels(h.contiguous(memory_format=torch.channels_last))
+
+
+def _rising(spec: Conv, finer: Sequence[Size], outs: int) -> list[nn.Module]:
+    modules: list[nn.Module] = []
+    for level in reversed(range(len(spec.channels))):
+        channels = spec.channels[level]
+        modules += [_Block(channels, spec.activation) for _ in range(spec.blocks)]
+        modules.append(activation(spec.activation))
+        modules.append(_Climb(channels, spec.channels[level - 1] if level else outs, finer[level]))
+    return modules

@@ -1,0 +1,49 @@
+"""The multi-layer perceptron."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+
+from torch import nn
+
+from latens.nn.activation import activation
+from latens.nn.base import Site, Spec
+from latens.utils.errors import InputError
+
+
+@dataclass(frozen=True, repr=False)
+class MLP(Spec):
+    """h_0 = x, h_i = a(W_i h_{i-1} + b_i), y = W h_n + b: fully connected layers, any shape in, any shape out.
+
+    Args:
+        widths: the number of units of each hidden layer; ``()`` is a linear map.
+        activation: "relu", "gelu", "silu", "tanh", "elu", "softplus" or "leaky_relu".
+
+    Example:
+        >>> import torch
+        >>> network = MLP((64,)).build(Site(event_shape=(10,), context_shape=(8, 8)))
+        >>> network(torch.zeros(5, 8, 8)).shape
+        torch.Size([5, 10])
+    """
+
+    widths: tuple[int, ...] = (512, 512)
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+        if not all(isinstance(w, int) and w > 0 for w in self.widths):
+            raise InputError(f"MLP expects positive whole numbers of units; got widths={self.widths}.")
+        activation(self.activation)
+
+    def build(self, site: Site) -> nn.Module:
+        """Layers ``prod(context_shape) -> widths -> prod(event_shape)``."""
+        sizes = (prod(site.context_shape or ()), *self.widths, prod(site.event_shape))
+        layers: list[nn.Module] = [] if len(site.context_shape or ()) == 1 else [nn.Flatten()]
+        for a, b in pairwise(sizes):
+            layers += [nn.Linear(a, b), activation(self.activation)]
+        layers = layers[:-1]
+        if len(site.event_shape) != 1:
+            layers.append(nn.Unflatten(1, site.event_shape))
+        return nn.Sequential(*layers)

@@ -1,0 +1,11 @@
+"""Pure functions of a draw that add and scale: what training minimises, in nats per example.
+
+``Distortion() + 4.0 * Rate()`` is a value: it prints as written, compares, and is read back from its text. A weight may be
+a schedule, a function of training progress.
+"""
+
+from latens.objectives.base import Objective, Scaled, Sum
+from latens.objectives.bounds import ELBO, ImportanceWeighted
+from latens.objectives.terms import Distortion, FreeBits, Rate
+
+__all__ = ["ELBO", "Distortion", "FreeBits", "ImportanceWeighted", "Objective", "Rate", "Scaled", "Sum"]
