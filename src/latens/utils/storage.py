@@ -123,7 +123,8 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
     version = int(metadata["format_version"])
     if version > FORMAT_VERSION:
         raise InputError(
-            f"{path} was written by a newer latens (format {version}; this one reads up to {FORMAT_VERSION}). Upgrade latens."
+            f"{path} was written by a newer latens (format {version}; this one reads up to {FORMAT_VERSION}). "
+            "Upgrade latens."
         )
 
 

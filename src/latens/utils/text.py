@@ -42,6 +42,7 @@ _NAMES_OF_NODES = {
     "SetComp": "a comprehension",
     "Starred": "a star",
     "Subscript": "an index",
+    "UnaryOp": "not or ~",
 }
 
 
@@ -105,8 +106,10 @@ def parse(text: str, vocabulary: Mapping[str, Callable[..., Any]]) -> Any:
         tree = ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
         raise InputError(f"cannot read {_short(text)}: {error.msg}") from None
-    except (ValueError, MemoryError, RecursionError) as error:
-        raise InputError(f"cannot read {_short(text)}: {error or 'it is nested too deeply'}") from None
+    except ValueError as error:
+        raise InputError(f"cannot read {_short(text)}: {error}") from None
+    except (MemoryError, RecursionError):
+        raise InputError(f"cannot read {_short(text)}: it is nested too deeply") from None
     return _Reader(text.strip(), vocabulary).read(tree.body, 0)
 
 
@@ -176,7 +179,7 @@ class _Reader:
         raise self._unknown(node.id)
 
     def _unknown(self, name: str) -> InputError:
-        hint = nearest(name, self.vocabulary) or ";"
+        hint = nearest(name, self.vocabulary) or "."
         return InputError(f"unknown name '{name}'{hint} Known: {', '.join(sorted(self.vocabulary))}.")
 
     def _unaryop(self, node: ast.UnaryOp, depth: int) -> Any:
@@ -246,7 +249,7 @@ def _wrong_arguments(name: str, signature: inspect.Signature, keywords: dict[str
 
 
 def _parameter(parameter: inspect.Parameter) -> str:
-    star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    star = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}.get(parameter.kind.name, "")
     default = "" if parameter.default is parameter.empty else f"={_default(parameter.default)}"
     return f"{star}{parameter.name}{default}"
 

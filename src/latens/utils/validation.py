@@ -20,8 +20,8 @@ def check_positive(name: str, value: Any, *, integer: bool = False, zero: bool =
     latens.utils.errors.InputError: epochs must be a positive integer; got -1
     """
     kind = numbers.Integral if integer else numbers.Real
-    fits = isinstance(value, kind) and not isinstance(value, bool | np.bool_) and bool(np.isfinite(float(value)))
-    if not fits or value < 0 or (value == 0 and not zero):
+    number = float(value) if isinstance(value, kind) and not isinstance(value, bool) else float("nan")
+    if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
         sign = "non-negative" if zero else "positive"
         raise InputError(f"{name} must be a {sign} {'integer' if integer else 'number'}; got {value!r}")
 

@@ -1,14 +1,16 @@
 """Values: frozen dataclasses that print exactly as you would write them.
 
-A value holds hyper-parameters only, so it compares, hashes, copies and prints. Defaults are left out of the text, as one
-would leave them out when writing it; fields declared ``field(kw_only=True)`` print with their names, as does any field
-that follows a left-out one.
+A value holds hyper-parameters only, so it compares, hashes, copies and prints. Defaults are left out of the text, as
+one would leave them out when writing it; fields declared ``field(kw_only=True)`` print with their names, as does any
+field that follows a left-out one.
 """
 
 from __future__ import annotations
 
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
+
+from latens.utils.text import text
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Value:
                 positional = False
                 continue
             positional = positional and not item.kw_only
-            parts.append(repr(value) if positional else f"{item.name}={value!r}")
+            parts.append(text(value) if positional else f"{item.name}={text(value)}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
