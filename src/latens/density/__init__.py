@@ -14,5 +14,6 @@ prior. Nothing in this room imports torch.
 """
 
 from latens.density.base import DensityEstimator
+from latens.density.histogram import Histogram
 
-__all__ = ["DensityEstimator"]
+__all__ = ["DensityEstimator", "Histogram"]

@@ -1,0 +1,162 @@
+"""Where the bins of one column begin and end.
+
+The rules are functions of the column scaled to [0, 1] and give how many bins of equal width it asks for, a real number:
+they depend on neither the unit nor the origin. Weighted rows count as Kish's effective number, (sum w)^2 / sum w^2, so
+that multiplying all weights by a constant changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from latens.utils.errors import InputError
+
+MANY_BINS = 1 << 16
+
+
+def freedman_diaconis(u: np.ndarray, w: np.ndarray, n: float, d: int) -> float:
+    """n^(1 / (d + 2)) / (2 IQR); Scott's number where the interquartile range is zero.
+
+    Reference:
+        Freedman and Diaconis (1981), On the histogram as a density estimator: L2 theory.
+    """
+    iqr = float(np.subtract(*_quantiles(u, w, (0.75, 0.25))))
+    return n ** (1 / (d + 2)) / (2 * iqr) if iqr > 0 else scott(u, w, n, d)
+
+
+def scott(u: np.ndarray, w: np.ndarray, n: float, d: int) -> float:
+    """n^(1 / (d + 2)) / ((24 sqrt(pi))^(1/3) sigma).
+
+    Reference:
+        Scott (1979), On optimal and data-based histograms; (1992), Multivariate Density Estimation, for d > 1.
+    """
+    return n ** (1 / (d + 2)) / ((24 * np.pi**0.5) ** (1 / 3) * _moment(u, w, 2) ** 0.5)
+
+
+def sturges(u: np.ndarray, w: np.ndarray, n: float, d: int) -> float:
+    """1 + log2 n.
+
+    Reference:
+        Sturges (1926), The choice of a class interval.
+    """
+    return 1 + float(np.log2(n))
+
+
+def doane(u: np.ndarray, w: np.ndarray, n: float, d: int) -> float:
+    """1 + log2 n + log2(1 + |skewness| / its standard error under normality).
+
+    Reference:
+        Doane (1976), Aesthetic frequency classifications.
+    """
+    if n <= 2:
+        return sturges(u, w, n, d)
+    skewness = abs(_moment(u, w, 3)) / _moment(u, w, 2) ** 1.5
+    error = (6 * (n - 2) / ((n + 1) * (n + 3))) ** 0.5
+    return sturges(u, w, n, d) + float(np.log2(1 + skewness / error))
+
+
+RULES: dict[str, Callable[[np.ndarray, np.ndarray, float, int], float]] = {
+    "fd": freedman_diaconis,
+    "scott": scott,
+    "sturges": sturges,
+    "doane": doane,
+}
+
+
+def bin_edges(bins: Any, x: np.ndarray, w: np.ndarray, d: int = 1) -> np.ndarray:
+    """The edges of the bins of one column: (n_bins + 1,) float64, strictly increasing.
+
+    Args:
+        bins: a rule's name, a number of bins, or the edges themselves.
+        x: the column, of its own dtype: integers get no bin narrower than 1 from a rule.
+        w: (n,) weights, all positive.
+        d: how many columns the table has; the rules widen the bins with it.
+
+    Raises:
+        InputError: if ``bins`` is none of these, or rows lie outside the edges.
+
+    Example:
+        >>> bin_edges(4, np.array([0.0, 1.0, 8.0]), np.ones(3))
+        array([0., 2., 4., 6., 8.])
+    """
+    column = x.astype(np.float64)
+    if isinstance(bins, str) and bins in RULES:
+        narrowest = max(_resolution(x), 0.0 if x.dtype.kind == "f" else 1.0)
+        low, high = _range(column, _resolution(x))
+        constant = column.min() == column.max()
+        n = w.sum() ** 2 / (w**2).sum()
+        count = 1.0 if constant else RULES[bins]((column - low) / (high - low), w, n, d)
+        return _uniform(column, low, high, min(count, (high - low) / narrowest))
+    if isinstance(bins, Integral) and not isinstance(bins, bool) and bins >= 1:
+        low, high = _range(column, _resolution(x))
+        return _uniform(column, low, high, min(bins, (high - low) / _resolution(x)))
+    if isinstance(bins, list | np.ndarray):
+        return _given(bins, column)
+    raise InputError(
+        f"bins expects one of {', '.join(map(repr, RULES))}, an integer of at least 1, a list of edges, "
+        f"or a tuple with one of these for each column; got {bins!r}."
+    )
+
+
+def _uniform(x: np.ndarray, low: float, high: float, count: float) -> np.ndarray:
+    """Equal bins; beyond ``MANY_BINS``, runs of empty ones are merged, which changes the density nowhere.
+
+    One outlier may ask for millions of bins, nearly all of them empty. The neighbours of occupied bins are kept too:
+    rounding may place an example in either.
+    """
+    n_bins = max(1, int(np.ceil(count)))
+    if n_bins <= MANY_BINS:
+        return np.linspace(low, high, n_bins + 1)
+    step = (high - low) / n_bins
+    occupied = np.unique(((x - low) / step).astype(np.int64))
+    kept = np.unique(np.concatenate([occupied + shift for shift in (-1, 0, 1, 2)]).clip(0, n_bins))
+    edges = low + step * np.union1d(kept, [0, n_bins])
+    edges[-1] = high
+    return edges
+
+
+def _given(bins: Any, x: np.ndarray) -> np.ndarray:
+    try:
+        edges = np.asarray(bins, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"bins expects a list of numbers as edges; got {bins!r}. Use a tuple for columns.") from None
+    if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
+        raise InputError(f"bins expects at least two finite, strictly increasing edges; got {bins!r}.")
+    outside = int(((x < edges[0]) | (x > edges[-1])).sum())
+    if outside:
+        raise InputError(
+            f"bins expects edges around all rows; {outside} of {len(x)} lie outside [{edges[0]:g}, {edges[-1]:g}], "
+            f"the data span [{x.min():g}, {x.max():g}]. Widen the edges or drop those rows."
+        )
+    return edges
+
+
+def _range(x: np.ndarray, resolution: float) -> tuple[float, float]:
+    low, high = float(x.min()), float(x.max())
+    if not np.isfinite(high - low):
+        raise InputError(f"The data span [{low:g}, {high:g}], too wide for floating point; divide them by a constant.")
+    if low < high:
+        return low, high
+    half = max(0.5, resolution)
+    return low - half, high + half
+
+
+def _resolution(x: np.ndarray) -> float:
+    """The narrowest bin that still holds a few values of x's dtype."""
+    eps = np.finfo(x.dtype if x.dtype.kind == "f" else np.float64).eps
+    return max(4 * float(eps) * float(np.abs(x.astype(np.float64)).max()), np.finfo(np.float64).tiny)
+
+
+def _quantiles(u: np.ndarray, w: np.ndarray, q: tuple[float, ...]) -> np.ndarray:
+    """Linear interpolation between midpoints of the cumulative weight; numpy's default where weights are equal."""
+    order = np.argsort(u, kind="stable")
+    middle = np.cumsum(w[order]) - w[order] / 2
+    return np.interp(q, (middle - middle[0]) / (middle[-1] - middle[0]), u[order])
+
+
+def _moment(u: np.ndarray, w: np.ndarray, power: int) -> float:
+    return float(np.average((u - np.average(u, weights=w)) ** power, weights=w))

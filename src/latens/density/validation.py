@@ -1,0 +1,73 @@
+"""What a density asks of tables and weights, said in one line when it is not met."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from latens.utils.errors import InputError
+
+
+def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> np.ndarray:
+    """``X`` as a finite numeric array (n, d), of its own dtype.
+
+    Args:
+        estimator: whose ``n_features_in_`` and ``feature_names_in_`` are set (``reset``) or must agree.
+        X: an array, a frame or nested lists of numbers.
+        reset: True in ``fit``, False afterwards.
+
+    Raises:
+        InputError: if ``X`` is not a table of finite numbers with the features of ``fit``.
+    """
+    name = type(estimator).__name__
+    try:
+        table = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+    except ValueError as error:
+        raise InputError(" ".join(str(error).split())) from None
+    bad = np.argwhere(~np.isfinite(table))
+    if len(bad):
+        row, column = bad[0]
+        value = "NaN" if np.isnan(table[row, column]) else "infinity"
+        raise InputError(
+            f"{name} expects finite numbers; got {len(bad)} NaN or infinite entries among {table.size}, "
+            f"the first a {value} in row {row}, column {column}. Fill them in or drop their rows."
+        )
+    return table
+
+
+def check_weights(sample_weight: ArrayLike | None, n_rows: int) -> np.ndarray:
+    """``sample_weight`` as (n,) float64; None gives ones.
+
+    Raises:
+        InputError: if there is not one finite, non-negative weight a row, or all are zero.
+    """
+    if sample_weight is None:
+        return np.ones(n_rows)
+    try:
+        weights = np.array(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("sample_weight expects numbers; got something else.") from None
+    if weights.shape != (n_rows,):
+        raise InputError(f"sample_weight expects one weight a row, shape ({n_rows},); got shape {weights.shape}.")
+    if not np.isfinite(weights).all():
+        raise InputError("sample_weight expects finite numbers; got NaN or infinity.")
+    if (weights < 0).any():
+        raise InputError(f"sample_weight expects non-negative numbers; the smallest is {weights.min():g}.")
+    if not weights.any():
+        raise InputError("sample_weight expects at least one positive weight; all are zero.")
+    return weights
+
+
+def check_count(n_samples: Any) -> int:
+    """``n_samples`` as an int, at least one.
+
+    Raises:
+        InputError: if it is anything else.
+    """
+    if not isinstance(n_samples, int | np.integer) or isinstance(n_samples, bool) or n_samples < 1:
+        raise InputError(f"n_samples expects an integer of at least 1; got {n_samples!r}.")
+    return int(n_samples)
