@@ -8,7 +8,6 @@ that multiplying all weights by a constant changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -84,31 +83,30 @@ def bin_edges(bins: Any, x: np.ndarray, w: np.ndarray, d: int = 1) -> np.ndarray
         array([0., 2., 4., 6., 8.])
     """
     column = x.astype(np.float64)
-    if isinstance(bins, str) and bins in RULES:
-        narrowest = max(_resolution(x), 0.0 if x.dtype.kind == "f" else 1.0)
-        low, high = _range(column, _resolution(x))
-        constant = column.min() == column.max()
-        n = w.sum() ** 2 / (w**2).sum()
-        count = 1.0 if constant else RULES[bins]((column - low) / (high - low), w, n, d)
-        return _uniform(column, low, high, min(count, (high - low) / narrowest))
-    if isinstance(bins, Integral) and not isinstance(bins, bool) and bins >= 1:
-        low, high = _range(column, _resolution(x))
-        return _uniform(column, low, high, min(bins, (high - low) / _resolution(x)))
     if isinstance(bins, list | np.ndarray):
         return _given(bins, column)
+    low, high = _range(column, _resolution(x))
+    finest = (high - low) / _resolution(x)
+    if isinstance(bins, int | np.integer) and not isinstance(bins, bool) and bins >= 1:
+        return _uniform(column, low, high, min(int(bins), int(finest)))
+    if isinstance(bins, str) and bins in RULES:
+        n = w.sum() ** 2 / (w**2).sum()
+        count = RULES[bins]((column - low) / (high - low), w, n, d) if column.min() < column.max() else 1.0
+        most = finest if x.dtype.kind == "f" else min(finest, high - low)
+        return _uniform(column, low, high, int(np.ceil(min(count, most))))
     raise InputError(
         f"bins expects one of {', '.join(map(repr, RULES))}, an integer of at least 1, a list of edges, "
         f"or a tuple with one of these for each column; got {bins!r}."
     )
 
 
-def _uniform(x: np.ndarray, low: float, high: float, count: float) -> np.ndarray:
+def _uniform(x: np.ndarray, low: float, high: float, n_bins: int) -> np.ndarray:
     """Equal bins; beyond ``MANY_BINS``, runs of empty ones are merged, which changes the density nowhere.
 
     One outlier may ask for millions of bins, nearly all of them empty. The neighbours of occupied bins are kept too:
     rounding may place an example in either.
     """
-    n_bins = max(1, int(np.ceil(count)))
+    n_bins = max(1, n_bins)
     if n_bins <= MANY_BINS:
         return np.linspace(low, high, n_bins + 1)
     step = (high - low) / n_bins
