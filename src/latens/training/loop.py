@@ -1,0 +1,319 @@
+"""One loop that minimises any loss."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latens.training import events, rng
+from latens.training.batches import Batch, Batches, plan
+from latens.training.events import Event, History, Row, TrainingError
+from latens.training.meter import Bad, Meter
+from latens.training.parallel import World
+from latens.training.precision import choose
+from latens.training.recipe import Recipe
+from latens.training.schedule import at
+from latens.training.state import State
+from latens.utils.errors import InputError
+
+Loss = Callable[[Batch, float], Mapping[str, Tensor]]
+"""(batch, progress in [0, 1]) -> {"loss": the () tensor to minimise, other names: () or (L,) means over the batch}."""
+
+CHECK_STEPS = 100
+"""Steps between two looks at whether all numbers are finite."""
+SNAPSHOT_STEPS = 500
+"""Steps between two states that training can go back to; the end of an epoch is always one."""
+SNAPSHOT_SECONDS = 10.0
+TICK_SECONDS = 0.25
+CHECKPOINT_SECONDS = 2.0
+CHECKPOINT_SHARE = 0.05
+"""Of the time, that writing checkpoints may take."""
+RECOVERIES = 3
+SKIPS = 10
+"""Steps with a gradient that is not finite that are let pass, besides one per cent of all."""
+
+
+def minimise(
+    module: nn.Module,
+    loss: Loss,
+    batches: Batches,
+    recipe: Recipe,
+    *,
+    held_out: Batches | None = None,
+    held_out_loss: Loss | None = None,
+    checkpoint: Path | None = None,
+    listener: Callable[[Event], None] | None = None,
+    device: torch.device | str | None = None,
+) -> History:
+    """min over the module's weights of E[loss(batch, progress)].
+
+    The module ends in evaluation mode, with the weights of the best held-out loss; without held-out rows, with the
+    average of its weights (or, where ``recipe.ema`` is 0, the last ones). A loss that is not finite sends training
+    back to its last good state with half the learning rate. Equal seeds give equal bits, and the host's random state
+    is left as it was. Under ``torchrun`` each process trains on its share of every batch.
+
+    Args:
+        module: what is trained: all weights that require a gradient.
+        loss: from a batch on the device and the progress to ``{"loss": ..., other names: ...}``, means over the batch.
+        batches: the rows to train on.
+        recipe: how to train.
+        held_out: rows to evaluate on, with the averaged weights, in float32, with equal draws each time.
+        held_out_loss: what is evaluated on them; ``loss`` at progress 1 by default.
+        checkpoint: a file to continue from where it exists, and to write to, at most 5 % of the time.
+        listener: called with every event, in the first process alone.
+        device: where to train; where the module is, by default.
+
+    Raises:
+        InputError: there are no rows or no weights; or the checkpoint is that of another training.
+        TrainingError: the loss was not finite again after three recoveries.
+
+    >>> from latens.training.batches import ResidentBatches
+    >>> x = torch.linspace(-1, 1, 64)[:, None]
+    >>> line = nn.Linear(1, 1)
+    >>> def squared_error(batch, progress):
+    ...     x, y = batch
+    ...     return {"loss": (line(x) - y).square().mean()}
+    >>> history = minimise(line, squared_error, ResidentBatches(x, 3 * x + 1), Recipe(200, 16, learning_rate=0.05))
+    >>> history.stopped, [round(w.item(), 3) for w in line.parameters()]
+    ('epochs', [3.0, 1.0])
+    """
+    place = next((p.device for p in module.parameters()), torch.device("cpu")) if device is None else device
+    place = torch.device(place)
+    world = World.join(place)
+    module.to(place)
+    with rng.isolated(place, recipe.seed, world.rank):
+        run = _Run(module, loss, batches, recipe, world, checkpoint, listener if world.rank == 0 else None)
+        run.hold_out(held_out, held_out_loss or loss)
+        return run.train()
+
+
+class _Run:
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Loss,
+        batches: Batches,
+        recipe: Recipe,
+        world: World,
+        checkpoint: Path | None,
+        listener: Callable[[Event], None] | None,
+    ) -> None:
+        if len(batches) == 0:
+            raise InputError("Expected rows to train on; got none.")
+        self.module, self.loss, self.recipe, self.world = module, loss, recipe, world
+        self.batches = batches.to(world.device)
+        self.rows, self.steps = plan(len(batches), recipe.batch_size, world.size)
+        self.checkpoint, self.listener = checkpoint, listener
+        self.state = State(module, recipe, world)
+        self.precision = choose(recipe.precision, module, self.rows, world.device)
+        self.meter = Meter()
+        self.held_out: Batches | None = None
+        self.evaluated_loss = loss
+        self.snapshot_time = self.tick_time = self.written = time.perf_counter()
+        self.write_seconds = 0.0
+
+    def hold_out(self, held_out: Batches | None, loss: Loss) -> None:
+        if held_out is not None and len(held_out) == 0:
+            raise InputError("Expected held-out rows; got none. Leave them out to train without.")
+        self.held_out = None if held_out is None else held_out.to(self.world.device)
+        self.evaluated_loss = loss
+
+    def train(self) -> History:
+        self.start()
+        try:
+            while not self.state.position.stopped:
+                self.epoch()
+        except KeyboardInterrupt:
+            self.write()
+            raise
+        return self.finish()
+
+    def start(self) -> None:
+        position = self.state.position
+        if self.checkpoint is not None and self.world.any(self.checkpoint.exists()):
+            self.state.read(self.checkpoint, self.fingerprint())
+            position = self.state.position
+            self.meter = Meter.restored(position.meter)
+        self.world.broadcast([*self.module.parameters(), *self.module.buffers()])
+        self.clock = time.perf_counter() - position.seconds
+        self.state.take_snapshot()
+        sizes = (self.recipe.epochs, self.steps, len(self.batches), self.precision)
+        self.tell(events.Started(*sizes, position.epoch, position.step))
+
+    def epoch(self) -> None:
+        self.module.train()
+        position, world = self.state.position, self.world
+        place = (self.recipe.seed, position.epoch, position.step, world.rank, world.size)
+        for batch in self.batches.epoch(self.recipe.batch_size, *place):
+            self.step(batch)
+            position.step += 1
+            if position.step % CHECK_STEPS == 0 and position.step < self.steps and not self.check():
+                return
+            self.tick()
+        if self.check():
+            self.end_epoch()
+
+    def step(self, batch: Batch) -> None:
+        state, progress = self.state, self.progress()
+        with self.autocast():
+            terms = self.loss(batch, progress)
+        terms["loss"].backward()
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in state.trained]
+        rate = float(at(self.recipe.learning_rate, progress)) * state.position.factor
+        state.adam.step(self.world.average(gradients), rate)
+        for weight in state.trained:
+            weight.grad = None
+        state.average.update(state.position.epoch * self.steps + state.position.step + 1)
+        self.meter.add(terms, len(batch[0]))
+
+    def progress(self) -> float:
+        position = self.state.position
+        return (position.epoch * self.steps + position.step) / (self.recipe.epochs * self.steps)
+
+    def autocast(self) -> AbstractContextManager:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.world.device.type, dtype=torch.bfloat16)
+
+    def check(self) -> bool:
+        """Whether all numbers have been finite; where not, training is back at its last good state."""
+        self.meter.flush()
+        bad = self.meter.bad or self.skips()
+        if self.world.any(bad is not None):
+            self.recover(bad or Bad("a number in another process", math.nan, self.meter.batches - 1))
+            return False
+        position = self.state.position
+        late = self.world.size == 1 and time.perf_counter() - self.snapshot_time > SNAPSHOT_SECONDS
+        if position.step < self.steps and (late or position.step % SNAPSHOT_STEPS == 0):
+            self.save()
+        return True
+
+    def skips(self) -> Bad | None:
+        position, skipped = self.state.position, self.state.adam.skipped.item()
+        if skipped <= SKIPS + (position.epoch * self.steps + position.step) // 100:
+            return None
+        return Bad("the gradient", math.nan, self.meter.batches - 1)
+
+    def recover(self, bad: Bad) -> None:
+        state, failed = self.state, self.state.position
+        if state.snapshot is None:
+            raise TrainingError("There is no state to go back to.")
+        epoch, recoveries = failed.epoch + 1, failed.recoveries + 1
+        state.restore(state.snapshot)
+        what = f"{bad.name} was {bad.value} in epoch {epoch}, step {bad.batch + 1}"
+        if recoveries > RECOVERIES:
+            rate = at(self.recipe.learning_rate, self.progress()) * failed.factor
+            raise TrainingError(
+                f"Training cannot go on: {what}, after {RECOVERIES} recoveries and with the learning rate down to "
+                f"{rate:.2g}. The weights are the last good ones. Check the data, or lower the learning rate."
+            )
+        state.position.recoveries, state.position.factor = recoveries, failed.factor / 2
+        self.meter = Meter.restored(state.position.meter) if state.position.meter else Meter()
+        factor = state.position.factor
+        self.tell(events.Recovered(bad.name, bad.value, epoch, bad.batch + 1, factor, recoveries))
+
+    def end_epoch(self) -> None:
+        position, recipe = self.state.position, self.recipe
+        rate = float(at(recipe.learning_rate, self.progress())) * position.factor
+        position.epoch, position.step, position.seconds = position.epoch + 1, 0, time.perf_counter() - self.clock
+        row: Row = {"epoch": position.epoch, "step": position.epoch * self.steps, "seconds": position.seconds}
+        row |= {"learning_rate": rate} | self.reduced(self.meter)
+        last = position.epoch == recipe.epochs
+        best = False
+        if self.held_out is not None and (last or position.epoch % recipe.evaluate_every == 0):
+            row |= {f"held_out_{name}": mean for name, mean in self.evaluate(self.held_out).items()}
+            best = self.judge(float(row["held_out_loss"]))
+        position.rows.append(row)
+        position.stopped = position.stopped or ("epochs" if last else "")
+        self.meter = Meter()
+        self.save()
+        self.tell(events.EpochEnd(row, self.progress(), self.seconds_left(), best))
+
+    def evaluate(self, held_out: Batches) -> Row:
+        size, world = 2 * self.rows, self.world
+        shards = world.size if len(held_out) >= size * world.size else 1
+        meter, isolated = Meter(), rng.isolated(world.device, self.recipe.seed, world.rank, 1)
+        world.broadcast(list(self.module.buffers()))
+        self.module.eval()
+        with self.state.average.swapped_in(), torch.no_grad(), isolated:
+            for batch in held_out.sequential(size, world.rank % shards, shards):
+                meter.add(self.evaluated_loss(batch, 1.0), len(batch[0]))
+        return self.reduced(meter)
+
+    def judge(self, loss: float) -> bool:
+        """Keeps the best weights, and stops where patience is at its end."""
+        position = self.state.position
+        if loss < (math.inf if position.best_loss is None else position.best_loss):
+            position.best_loss, position.best_epoch, position.stale = loss, position.epoch, 0
+            with self.state.average.swapped_in():
+                self.state.keep_best()
+            return True
+        position.stale += 1
+        if self.recipe.patience is not None and position.stale >= self.recipe.patience:
+            position.stopped = "patience"
+        return False
+
+    def reduced(self, meter: Meter) -> Row:
+        """The means over all processes."""
+        meter.flush()
+        total = self.world.sum(np.append(meter.sums, meter.rows))
+        meter.sums, meter.rows = total[:-1], int(total[-1])
+        return meter.means()
+
+    def save(self) -> None:
+        """A state to go back to, and from time to time its checkpoint."""
+        position, now = self.state.position, time.perf_counter()
+        position.meter, position.seconds = self.meter.state(), now - self.clock
+        self.state.take_snapshot()
+        self.snapshot_time = now
+        pause = max(CHECKPOINT_SECONDS, self.write_seconds / CHECKPOINT_SHARE)
+        if position.stopped or now - self.written >= pause:
+            self.write()
+
+    def write(self) -> None:
+        if self.checkpoint is not None and self.world.rank == 0:
+            start = time.perf_counter()
+            self.state.write(self.checkpoint, self.fingerprint())
+            self.written = time.perf_counter()
+            self.write_seconds = self.written - start
+
+    def fingerprint(self) -> dict[str, str]:
+        shapes = repr([(name, tuple(t.shape), str(t.dtype)) for name, t in self.state.model().items()])
+        return {
+            "recipe": repr(self.recipe),
+            "weights": hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest(),
+            "rows": str(len(self.batches)),
+            "processes": str(self.world.size),
+        }
+
+    def tick(self) -> None:
+        now = time.perf_counter()
+        if self.listener is not None and now - self.tick_time >= TICK_SECONDS:
+            self.tick_time = now
+            position = self.state.position
+            means = self.meter.means()
+            self.tell(events.Tick(position.epoch, position.step, self.progress(), self.seconds_left(), means))
+
+    def seconds_left(self) -> float:
+        fraction, elapsed = self.progress(), time.perf_counter() - self.clock
+        return elapsed * (1 - fraction) / fraction if fraction else math.inf
+
+    def tell(self, event: Event) -> None:
+        if self.listener is not None:
+            self.listener(event)
+
+    def finish(self) -> History:
+        self.state.settle()
+        self.module.eval()
+        position = self.state.position
+        self.tell(events.Stopped(position.stopped, position.epoch, position.best_epoch))
+        skipped = int(self.state.adam.skipped.item())
+        return History(position.rows, position.stopped, position.best_epoch, skipped, position.recoveries)

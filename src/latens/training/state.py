@@ -1,0 +1,147 @@
+"""All that training changes: tensors on the device and a position in plain numbers; copied, restored, written, read."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from latens.training import rng
+from latens.training.adam import Adam
+from latens.training.ema import Average
+from latens.training.events import Row
+from latens.training.parallel import World
+from latens.training.recipe import Recipe
+from latens.utils.errors import InputError
+from latens.utils.storage import load_tensors, save_tensors
+
+
+@dataclass
+class Position:
+    """Where training stands: ``epoch`` epochs and ``step`` steps are done."""
+
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    factor: float = 1.0
+    recoveries: int = 0
+    stale: int = 0
+    best_epoch: int | None = None
+    best_loss: float | None = None
+    stopped: str = ""
+    meter: dict[str, Any] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A state that training can go back to."""
+
+    position: Position
+    tensors: dict[str, Tensor]
+    rng: dict[str, Tensor]
+
+
+class State:
+    """The module, its optimiser, the average of its weights, its best weights, and the position."""
+
+    def __init__(self, module: nn.Module, recipe: Recipe, world: World) -> None:
+        self.module, self.world = module, world
+        self.trained = [p for p in module.parameters() if p.requires_grad]
+        if not self.trained:
+            raise InputError("Expected a module with weights to train; got none that requires a gradient.")
+        self.adam = Adam(self.trained, recipe.betas, recipe.eps, recipe.weight_decay, recipe.clip)
+        self.average = Average(self.trained, recipe.ema)
+        self.position = Position()
+        self.best: dict[str, Tensor] = {}
+        self.snapshot: Snapshot | None = None
+
+    def model(self) -> dict[str, Tensor]:
+        """Weights and buffers by name."""
+        weights = {f"weight.{name}": p.data for name, p in self.module.named_parameters()}
+        return weights | {f"buffer.{name}": b for name, b in self.module.named_buffers()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that is restored together."""
+        lists = {"first": self.adam.first, "second": self.adam.second, "average": self.average.averages}
+        moments = {f"{name}.{i}": t for name, tensors in lists.items() for i, t in enumerate(tensors)}
+        return self.model() | moments | {"adam.steps": self.adam.steps, "adam.skipped": self.adam.skipped}
+
+    def take_snapshot(self) -> None:
+        """Remembers this state; an interruption half-way leaves none, never a mixed one."""
+        previous, self.snapshot = self.snapshot, None
+        tensors = _copied(self.tensors(), {} if previous is None else previous.tensors)
+        random = {name: self.world.gather(s) for name, s in rng.states(self.world.device).items()}
+        position = replace(self.position, rows=list(self.position.rows), meter=copy.copy(self.position.meter))
+        self.snapshot = Snapshot(position, tensors, random)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Goes back to a snapshot."""
+        _overwrite(self.tensors(), snapshot.tensors)
+        rng.restore({name: s[self.world.rank] for name, s in snapshot.rng.items()}, self.world.device)
+        self.position = replace(snapshot.position, rows=list(snapshot.position.rows))
+
+    def keep_best(self) -> None:
+        """Remembers the weights and buffers as the best so far."""
+        self.best = _copied(self.model(), self.best)
+
+    def settle(self) -> None:
+        """Leaves the module with its best weights; without held-out rows, with their average."""
+        if self.best:
+            _overwrite(self.model(), self.best)
+        elif self.average.averages:
+            _overwrite(dict(enumerate(self.trained)), dict(enumerate(self.average.averages)))
+        self.world.broadcast(list(self.module.buffers()))
+
+    def write(self, path: Path, fingerprint: Mapping[str, str]) -> None:
+        """The snapshot and the best weights as one file."""
+        if self.snapshot is None:
+            return
+        parts = {"state": self.snapshot.tensors, "rng": self.snapshot.rng, "best": self.best}
+        arrays = {f"{part}.{name}": _array(t) for part, tensors in parts.items() for name, t in tensors.items()}
+        save_tensors(path, arrays, {**fingerprint, "position": json.dumps(asdict(self.snapshot.position))})
+
+    def read(self, path: Path, fingerprint: Mapping[str, str]) -> None:
+        """Takes up the state that ``write`` left.
+
+        Raises:
+            InputError: it is not the state of this training.
+        """
+        arrays, metadata = load_tensors(path)
+        for name, mine in fingerprint.items():
+            if metadata.get(name) != mine:
+                raise InputError(
+                    f"{path} is the checkpoint of another training: its {name} is {metadata.get(name)}, here it is "
+                    f"{mine}. Continue with the same settings, or remove the file."
+                )
+        parts: dict[str, dict[str, Tensor]] = {"state": {}, "rng": {}, "best": {}}
+        for name, array in arrays.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = torch.from_numpy(array)
+        self.restore(Snapshot(Position(**json.loads(metadata["position"])), parts["state"], parts["rng"]))
+        self.best = {name: t.to(self.world.device) for name, t in parts["best"].items()}
+
+
+def _copied(tensors: dict[str, Tensor], into: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of the tensors, in the memory of ``into`` where the shapes are the same."""
+    if [t.shape for t in tensors.values()] != [t.shape for t in into.values()]:
+        return {name: t.detach().clone() for name, t in tensors.items()}
+    _overwrite(into, tensors)
+    return into
+
+
+@torch.no_grad()
+def _overwrite(into: Mapping[Any, Tensor], tensors: Mapping[Any, Tensor]) -> None:
+    for name, tensor in into.items():
+        tensor.copy_(tensors[name])
+
+
+def _array(tensor: Tensor) -> Any:
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
