@@ -1,7 +1,7 @@
 """The contract of this room: a distribution over tensors, and a family that makes one from unconstrained numbers.
 
 Shapes follow torch: a distribution has a ``batch_shape`` (independent, differently parametrised copies) and an
-``event_shape`` (one draw); ``log_prob(x)`` takes ``(*sample, *batch, *event)`` and returns ``(*sample, *batch)`` in nats.
+``event_shape`` (one draw); ``log_prob(x)`` takes ``(*sample, *batch, *event)``, returns ``(*sample, *batch)`` in nats.
 Arguments are never validated inside a step: support is checked once, at fit and at score.
 """
 
@@ -26,6 +26,9 @@ class Distribution(ABC):
     event_shape: Size
     reparameterised: bool = False
     """Whether ``rsample`` carries gradients to the parameters."""
+
+    has_density: bool = True
+    """Whether ``log_prob`` exists: a point has none."""
 
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
@@ -89,7 +92,7 @@ class Family(Value, ABC):
     """The base measure of one entry: "lebesgue" (a density) or "counting" (a mass)."""
 
     support = "real"
-    """"real", "positive", "unit" (open interval), "binary", "counts" (0, 1, 2 ...), or "lattice" (levels on [-1, 1])."""
+    """"real", "positive", "unit" (0 to 1), "binary", "counts" (0, 1, 2 ...), or "lattice" (levels on [-1, 1])."""
 
     calibrated = False
     """Whether the shared parameters are set in closed form by ``calibrate`` instead of learned."""

@@ -1,6 +1,6 @@
 """Where base noise comes from: torch's generator in training, a stream keyed by each row at scoring.
 
-Every reparameterised draw of this library asks ``normal`` or ``uniform`` here. Inside ``with keyed(streams):`` row ``b`` of
+Every reparameterised draw of this library asks ``normal`` or ``uniform`` here. Inside ``with keyed(streams):`` row b of
 the second axis draws from ``streams[b]`` alone, so that its noise depends on the row and not on its neighbours.
 """
 

@@ -1,0 +1,32 @@
+"""Random variables over tensors, without trainable state.
+
+A :class:`Distribution` is p(x) over tensors of one shape: it scores (``log_prob``, in nats), draws, and, where its
+elements are independent, scores them one by one (``factors``) and forgets those not observed (``restrict``). A
+:class:`Family` is a value such as ``Bernoulli()`` or ``Normal("shared")`` that turns unconstrained numbers, a network's
+output, into a distribution. Parameters of zero are a sensible distribution, and no output, however large, makes a NaN.
+
+A family is a mass on a countable set (``measure = "counting"``) or a density over the reals (``"lebesgue"``). The two
+are not comparable; :class:`DiscretizedLogistic` is what 8-bit data ask for: a density integrated over each cell.
+"""
+
+from latens.distributions.base import Distribution, Family, kl_factors, n_elements, split
+from latens.distributions.binary import Bernoulli
+from latens.distributions.delta import Delta
+from latens.distributions.discretized import DiscretizedLogistic
+from latens.distributions.elementwise import Elementwise
+from latens.distributions.location_scale import Laplace, Normal, StudentT
+
+__all__ = [
+    "Bernoulli",
+    "Delta",
+    "DiscretizedLogistic",
+    "Distribution",
+    "Elementwise",
+    "Family",
+    "Laplace",
+    "Normal",
+    "StudentT",
+    "kl_factors",
+    "n_elements",
+    "split",
+]

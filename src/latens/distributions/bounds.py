@@ -1,0 +1,45 @@
+"""Bounds on what a network says, so that no output, not even an infinite one, makes a NaN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from latens.distributions.base import Shape, split
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+class _Bounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        y = x.clamp(low, high)
+        ctx.save_for_backward(x, y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        x, y = ctx.saved_tensors
+        return grad.masked_fill((x - y) * grad < 0, 0.0), None, None
+
+
+def bounded(x: Tensor, low: float, high: float) -> Tensor:
+    """min(max(x, low), high), whose gradient still pulls an outlying x back in.
+
+    Outside the bounds the gradient of a clamp is zero, so that what strays once never returns. Here only a step
+    further out has gradient zero; a step of descent towards the interval keeps its own.
+
+    Example:
+        >>> x = torch.tensor([9.0, 9.0], requires_grad=True)
+        >>> (bounded(x, -1.0, 1.0) * torch.tensor([2.0, -2.0])).sum().backward()
+        >>> x.grad
+        tensor([2., 0.])
+    """
+    return _Bounded.apply(x, low, high) if x.requires_grad and torch.is_grad_enabled() else x.clamp(low, high)
+
+
+def parameters(params: Tensor, arity: int, event_shape: Shape) -> tuple[Tensor, ...]:
+    """:func:`~latens.distributions.base.split` in at least single precision: densities are not for half of one."""
+    return split(params.float() if params.dtype in HALF else params, arity, event_shape)
