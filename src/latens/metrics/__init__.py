@@ -1,0 +1,1 @@
+"""Judging a density: by its scores, by its latents, by its samples."""
