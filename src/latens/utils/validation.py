@@ -21,14 +21,14 @@ def check_positive(name: str, value: Any, *, integer: bool = False, zero: bool =
     """
     kind = numbers.Integral if integer else numbers.Real
     number = float(value) if isinstance(value, kind) and not isinstance(value, bool) else float("nan")
-    if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
+    if not np.isfinite(number) or number < 0.0 or (number == 0 and not zero):
         sign = "non-negative" if zero else "positive"
         raise InputError(f"{name} must be a {sign} {'integer' if integer else 'number'}; got {value!r}")
 
 
 def check_fraction(name: str, value: Any) -> None:
     """A number strictly between 0 and 1."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 < value < 1:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0.0 < float(value) < 1.0:
         raise InputError(f"{name} must lie between 0 and 1; got {value!r}")
 
 

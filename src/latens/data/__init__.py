@@ -1,0 +1,18 @@
+"""Raw things become rows of numbers and a `Schema` that says what one row is; and rows become files. No torch."""
+
+from latens.data.images import FolderSource
+from latens.data.load import load
+from latens.data.schema import Schema, infer_schema, validate
+from latens.data.source import ArraySource, Source, Subset, split
+
+__all__ = [
+    "ArraySource",
+    "FolderSource",
+    "Schema",
+    "Source",
+    "Subset",
+    "infer_schema",
+    "load",
+    "split",
+    "validate",
+]

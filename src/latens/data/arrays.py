@@ -1,0 +1,82 @@
+"""NumPy's own files, never unpickled."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from latens.data.source import ArraySource
+from latens.utils.errors import InputError
+
+DATA_NAMES = ("X", "x", "images", "data")
+LABEL_NAMES = ("y", "Y", "labels", "target")
+
+
+def load_npy(path: Path, memory: int) -> ArraySource:
+    """The array of a ``.npy`` file, mapped rather than read when it is larger than `memory` bytes."""
+    try:
+        X = np.load(path, mmap_mode="r" if path.stat().st_size > memory else None, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"cannot read {path}: {_reason(error)}") from None
+    return ArraySource(X)
+
+
+def load_npz(path: Path, member: str | None = None) -> ArraySource:
+    """The array ``X``, ``x``, ``images`` or ``data`` of a ``.npz`` file, or its only one, and its labels if any.
+
+    Args:
+        path: the file.
+        member: the name of the array to take.
+
+    Raises:
+        InputError: several arrays could be meant; they are listed.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            name = _data_name(path, list(file.files), member)
+            X = file[name]
+            return ArraySource(X, _find_labels(file, name, X))
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, MemoryError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot read {path}: {_reason(error)}") from None
+
+
+def split_member(path: Path) -> tuple[Path, str | None]:
+    """``file.npz:name`` in its two parts.
+
+    >>> split_member(Path("a/b.npz:X"))
+    (PosixPath('a/b.npz'), 'X')
+    """
+    name, colon, member = path.name.partition(".npz:")
+    return (path.with_name(name + ".npz"), member) if colon and not path.exists() else (path, None)
+
+
+def _data_name(path: Path, names: list[str], member: str | None) -> str:
+    if member is not None:
+        if member not in names:
+            raise InputError(f"{path} has no array '{member}'; it has {', '.join(names)}")
+        return member
+    others = [name for name in names if name not in LABEL_NAMES]
+    found = next((name for name in DATA_NAMES if name in others), None)
+    if found is None and len(others) != 1:
+        example = others[0] if others else "name"
+        raise InputError(f"{path} holds {', '.join(names) or 'nothing'}; say which array, as in {path}:{example}")
+    return found or others[0]
+
+
+def _find_labels(file: np.lib.npyio.NpzFile, name: str, X: np.ndarray) -> np.ndarray | None:
+    for label in LABEL_NAMES:
+        if label in file.files and label != name:
+            y = file[label]
+            return y.reshape(-1) if y.size == len(X) else None
+    return None
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if "allow_pickle" in text:
+        return "it holds Python objects, not numbers"
+    return text[:150] or "it is damaged"

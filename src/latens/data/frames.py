@@ -1,0 +1,104 @@
+"""Tables: pandas and polars frames without importing either, CSV and Parquet files; numbers only."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latens.data.source import ArraySource
+from latens.utils.errors import InputError
+
+
+def is_frame(data: Any) -> bool:
+    """Whether this is a pandas or polars frame, or anything that behaves like one."""
+    return all(hasattr(data, name) for name in ("columns", "to_numpy", "shape"))
+
+
+def load_frame(frame: Any) -> ArraySource:
+    """The columns of a frame, as one table with their names."""
+    return _table([str(name) for name in frame.columns], [frame[name] for name in frame.columns])
+
+
+def load_csv(path: Path, memory: int) -> ArraySource:
+    """The columns of a file with a comma, semicolon or tab between values, with or without a line of names."""
+    from pyarrow import ArrowException
+    from pyarrow import csv as arrow_csv
+
+    delimiter, named = _look(path)
+    try:
+        table = arrow_csv.read_csv(
+            path,
+            arrow_csv.ReadOptions(autogenerate_column_names=not named, use_threads=False),
+            arrow_csv.ParseOptions(delimiter=delimiter),
+        )
+    except (ArrowException, OSError) as error:
+        raise InputError(f"cannot read {path}: {_reason(error)}") from None
+    return _arrow(table)
+
+
+def load_parquet(path: Path, memory: int) -> ArraySource:
+    """The columns of a Parquet file."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        table = parquet.read_table(path, use_threads=False)
+    except (ArrowException, OSError) as error:
+        raise InputError(f"cannot read {path}: {_reason(error)}") from None
+    return _arrow(table)
+
+
+def _look(path: Path) -> tuple[str, bool]:
+    """The delimiter, and whether the first line holds names."""
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        line = file.readline(10_000_000)
+    delimiter = max(",;\t", key=line.count)
+    first = next(csv.reader([line], delimiter=delimiter), [])
+    return delimiter, not all(_is_number(cell) for cell in first)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return cell.strip() == ""
+    return True
+
+
+def _arrow(table: Any) -> ArraySource:
+    return _table(table.column_names, table.columns)
+
+
+def _table(names: list[str], columns: list[Any]) -> ArraySource:
+    if not names:
+        raise InputError("the table has no columns")
+    arrays = [_column(name, column) for name, column in zip(names, columns)]
+    return ArraySource(np.stack(arrays, axis=1).astype(np.result_type(*arrays), copy=False), features=names)
+
+
+def _column(name: str, column: Any) -> np.ndarray:
+    values = np.asarray(column.to_numpy())
+    if values.dtype.kind == "O" and not any(isinstance(item, str | bytes) for item in values):
+        values = _with_gaps(values)
+    if values.dtype.kind not in "biuf":
+        kind = column.dtype if hasattr(column, "dtype") else column.type
+        raise InputError(f"the column '{name}' holds no numbers ({kind}); leave it out or encode it")
+    return values
+
+
+def _with_gaps(values: np.ndarray) -> np.ndarray:
+    """Nullable integers and booleans arrive as objects with gaps."""
+    try:
+        return np.array([np.nan if item is None or item != item else float(item) for item in values])
+    except (TypeError, ValueError):
+        pass
+    try:
+        return np.array([float(item) if isinstance(item, int | float | np.number) else np.nan for item in values])
+    except (TypeError, ValueError):
+        return values
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,114 @@
+"""From whatever a user has to a `Source`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latens.data.arrays import load_npy, load_npz, split_member
+from latens.data.frames import is_frame, load_csv, load_frame, load_parquet
+from latens.data.idx import find_idx, is_idx, load_idx
+from latens.data.images import ENDINGS, load_images
+from latens.data.source import ArraySource, Source
+from latens.utils.errors import InputError
+
+BUDGET = 512 * 2**20
+BUILTINS = ("breast_cancer", "diabetes", "digits", "iris", "wine")
+
+_READERS: dict[str, Callable[[Path, int], Source]] = {
+    ".npy": load_npy,
+    ".csv": load_csv,
+    ".tsv": load_csv,
+    ".parquet": load_parquet,
+}
+
+
+def load(data: Any, *, size: int | tuple[int, int] | None = None, memory: int = BUDGET) -> Source:
+    """A `Source` of whatever holds the data.
+
+    Args:
+        data: an array of shape (n, d), (n, H, W) or (n, H, W, C), a list of rows, a pandas or polars frame, the path
+            of a ``.npy``, ``.npz`` (or ``file.npz:name``), idx, ``.csv`` or ``.parquet`` file or of a folder of
+            images, a built-in name (``digits``, ``iris``, ``wine``, ``breast_cancer``, ``diabetes``), or a source.
+        size: height and width (or one number for both) that image files are brought to; by default their own.
+        memory: the most bytes to hold; what is larger stays on the disk.
+
+    Raises:
+        InputError: nothing is there, or it cannot be read, in one line that says why.
+
+    Example:
+        >>> source = load("digits")
+        >>> len(source), source.schema.summary
+        (1797, '8x8 images, float64, 17 levels from 0 to 16')
+    """
+    if isinstance(data, Source):
+        return data
+    if isinstance(data, str | os.PathLike):
+        return _from_path(os.fspath(data), size, memory)
+    if is_frame(data):
+        return load_frame(data)
+    return ArraySource(_array(data))
+
+
+def _from_path(name: str, size: int | tuple[int, int] | None, memory: int) -> Source:
+    path = Path(name).expanduser()
+    if name in BUILTINS and not path.exists():
+        return _builtin(name)
+    file, member = split_member(path)
+    if file.suffix.lower() == ".npz" and file.is_file():
+        return load_npz(file, member)
+    if not path.exists():
+        raise InputError(_no_such(path))
+    if path.is_dir():
+        images = find_idx(path)
+        return load_idx(images, memory) if images else load_images(path, size=size, memory=memory)
+    return _from_file(path, size, memory)
+
+
+def _from_file(path: Path, size: int | tuple[int, int] | None, memory: int) -> Source:
+    ending = path.suffix.lower()
+    if ending in _READERS:
+        return _READERS[ending](path, memory)
+    if ending in ENDINGS:
+        return load_images(path, size=size, memory=memory)
+    if is_idx(path):
+        return load_idx(path, memory)
+    known = ", ".join([*_READERS, ".npz"])
+    raise InputError(f"cannot tell what {path} is; read are {known}, idx files, images and folders of images")
+
+
+def _no_such(path: Path) -> str:
+    existing = next(item for item in [path.parent, *path.parent.parents] if item.is_dir())
+    if existing != path.parent:
+        return f"there is no {path}: the folder {path.parent} does not exist"
+    names = {item.name.lower(): item.name for item in existing.iterdir() if not item.name.startswith(".")}
+    known = {**names, **({name: name for name in BUILTINS} if path.parent == Path() else {})}
+    near = difflib.get_close_matches(path.name.lower(), known, n=1)
+    return f"there is no {path}" + (f"; did you mean {path.with_name(known[near[0]])}?" if near else "")
+
+
+def _builtin(name: str) -> Source:
+    from sklearn import datasets
+
+    loaded = getattr(datasets, f"load_{name}")()
+    if name == "digits":
+        return ArraySource(loaded.images, loaded.target)
+    labels = None if name == "diabetes" else np.asarray(loaded.target_names)[loaded.target]
+    return ArraySource(loaded.data, labels, features=loaded.feature_names)
+
+
+def _array(data: Any) -> np.ndarray:
+    if hasattr(data, "toarray"):
+        raise InputError("the data are a sparse matrix; give a dense array, e.g. X.toarray()")
+    try:
+        X = np.asarray(data)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"cannot make an array of the data: {str(error).splitlines()[0]}") from None
+    if X.dtype.kind in "US":
+        raise InputError("the data are text; numbers are expected")
+    return X

@@ -1,0 +1,171 @@
+"""Sources: rows of data in the user's own units, taken by their numbers, wherever they lie."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from latens.data.schema import CHUNK, Schema, Survey
+from latens.utils.errors import InputError
+from latens.utils.validation import check_fraction
+
+
+class Source(ABC):
+    """Rows that can be taken by number, in the user's units and layout.
+
+    Attributes:
+        schema: what one row is.
+        labels: one integer or string per row, or None.
+        names: one name per row (a file's, say), or None.
+        skipped: what could not be read, and why, as (name, reason).
+        notes: what was done to the data on the way in, one line each.
+        in_memory: whether the rows lie in memory.
+    """
+
+    schema: Schema
+    labels: np.ndarray | None = None
+    names: list[str] | None = None
+    skipped: list[tuple[str, str]]
+    notes: list[str]
+    in_memory: bool = True
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """The rows of these numbers, shape (len(indices), \\*schema.shape), contiguous."""
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes all rows would fill."""
+        return len(self) * self.schema.size * np.dtype(self.schema.dtype).itemsize
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """All rows in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.take(np.arange(start, min(start + size, len(self))))
+
+
+class ArraySource(Source):
+    """An array, in memory or mapped from a file.
+
+    Every row is looked at once, in pieces, so a mapped file is not loaded.
+
+    Args:
+        X: numbers, shape (n, ...).
+        labels: n integers or strings.
+        names: n strings.
+        features: the names of a table's columns.
+        kind: "image", "table" or "array"; chosen from the shape when None.
+        skipped, notes: as in `Source`.
+
+    Raises:
+        InputError: no numbers, or an infinity.
+
+    Example:
+        >>> source = ArraySource(np.array([[0.5, 1.0], [2.0, -1.0]]))
+        >>> len(source), source.take(np.array([1])), source.schema.summary
+        (2, array([[ 2., -1.]]), 'rows of 2 numbers, float64, continuous, seen -1 to 2')
+    """
+
+    def __init__(
+        self,
+        X: np.ndarray,
+        labels: Any = None,
+        *,
+        names: Sequence[str] | None = None,
+        features: Sequence[str] | None = None,
+        kind: str | None = None,
+        skipped: Sequence[tuple[str, str]] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.X = _numbers(X)
+        self.labels = None if labels is None else _labels(labels, len(self.X))
+        self.names = None if names is None else list(names)
+        self.skipped, self.notes = list(skipped), list(notes)
+        self.in_memory = not isinstance(self.X, np.memmap)
+        columns = None if features is None else tuple(map(str, features))
+        self.schema = replace(_survey(self.X, kind).schema(columns), classes=class_names(self.labels))
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(self.X[np.asarray(indices)])
+
+
+class Subset(Source):
+    """Some rows of another source, under its schema."""
+
+    def __init__(self, source: Source, indices: np.ndarray) -> None:
+        self.source, self.indices = source, np.asarray(indices)
+        self.schema, self.in_memory = source.schema, source.in_memory
+        self.labels = None if source.labels is None else source.labels[self.indices]
+        self.names = None if source.names is None else [source.names[i] for i in self.indices]
+        self.skipped, self.notes = source.skipped, source.notes
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        return self.source.take(self.indices[np.asarray(indices)])
+
+
+def split(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset]:
+    """Two parts of a source drawn at random: the larger, and the `fraction` held out (at least one row of each).
+
+    Example:
+        >>> rest, held_out = split(ArraySource(np.arange(10.0)[:, None]), 0.2, seed=0)
+        >>> len(rest), len(held_out)
+        (8, 2)
+    """
+    check_fraction("fraction", fraction)
+    if len(source) < 2:
+        raise InputError(f"a part can be held out of 2 rows or more; got {len(source)}")
+    order = np.random.default_rng(seed).permutation(len(source))
+    count = min(max(round(fraction * len(source)), 1), len(source) - 1)
+    return Subset(source, np.sort(order[count:])), Subset(source, np.sort(order[:count]))
+
+
+def class_names(labels: np.ndarray | None) -> tuple[str | int, ...] | None:
+    """The different labels, sorted."""
+    return None if labels is None else tuple(np.unique(labels).tolist())
+
+
+def _numbers(X: np.ndarray) -> np.ndarray:
+    if X.dtype.kind not in "biuf" or X.dtype.itemsize > 8:
+        raise InputError(f"the data must hold integers, floats or booleans; got {_type_name(X.dtype)}")
+    if X.ndim == 0:
+        raise InputError("the data must hold rows; got a single number")
+    if X.ndim == 1:
+        X = X[:, None]
+    if 0 in X.shape[1:]:
+        raise InputError(f"each row must hold at least one number; got an array of shape {X.shape}")
+    return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
+
+
+def _type_name(dtype: np.dtype) -> str:
+    kinds = {"O": "objects (mixed or ragged rows)", "U": "text", "S": "bytes", "c": "complex numbers", "V": "records"}
+    return kinds.get(dtype.kind, f"{dtype.name}")
+
+
+def _labels(labels: Any, count: int) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.shape != (count,):
+        raise InputError(f"there are {count} rows but labels of shape {labels.shape}")
+    if labels.dtype.kind == "f" and np.all(labels == np.rint(labels)):
+        return labels.astype(np.int64)
+    return labels
+
+
+def _survey(X: np.ndarray, kind: str | None) -> Survey:
+    survey = Survey(X.shape[1:], X.dtype, kind)
+    rows = max(CHUNK // max(X[:1].nbytes, 1), 1)
+    for start in range(0, len(X), rows):
+        survey.update(np.asarray(X[start : start + rows]))
+    return survey
