@@ -4,6 +4,7 @@ from latens.data.images import FolderSource
 from latens.data.load import load
 from latens.data.schema import Schema, infer_schema, validate
 from latens.data.source import ArraySource, Source, Subset, split
+from latens.data.write import grid, to_uint8, write_array
 
 __all__ = [
     "ArraySource",
@@ -11,8 +12,11 @@ __all__ = [
     "Schema",
     "Source",
     "Subset",
+    "grid",
     "infer_schema",
     "load",
     "split",
+    "to_uint8",
     "validate",
+    "write_array",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ def is_frame(data: Any) -> bool:
 
 def load_frame(frame: Any) -> ArraySource:
     """The columns of a frame, as one table with their names."""
-    return _table([str(name) for name in frame.columns], [frame[name] for name in frame.columns])
+    return _table([str(name) for name in frame.columns], (frame[name] for name in frame.columns))
 
 
 def load_csv(path: Path, memory: int) -> ArraySource:
@@ -71,9 +73,12 @@ def _arrow(table: Any) -> ArraySource:
     return _table(table.column_names, table.columns)
 
 
-def _table(names: list[str], columns: list[Any]) -> ArraySource:
+def _table(names: list[str], columns: Iterable[Any]) -> ArraySource:
     if not names:
         raise InputError("the table has no columns")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(f"two columns of the table are named '{twice[0]}'")
     arrays = [_column(name, column) for name, column in zip(names, columns)]
     return ArraySource(np.stack(arrays, axis=1).astype(np.result_type(*arrays), copy=False), features=names)
 
@@ -91,13 +96,13 @@ def _column(name: str, column: Any) -> np.ndarray:
 def _with_gaps(values: np.ndarray) -> np.ndarray:
     """Nullable integers and booleans arrive as objects with gaps."""
     try:
-        return np.array([np.nan if item is None or item != item else float(item) for item in values])
-    except (TypeError, ValueError):
-        pass
-    try:
-        return np.array([float(item) if isinstance(item, int | float | np.number) else np.nan for item in values])
+        return np.array([np.nan if _is_gap(item) else float(item) for item in values])
     except (TypeError, ValueError):
         return values
+
+
+def _is_gap(item: Any) -> bool:
+    return item is None or type(item).__name__ == "NAType"
 
 
 def _reason(error: Exception) -> str:

@@ -108,7 +108,8 @@ def _array(data: Any) -> np.ndarray:
     try:
         X = np.asarray(data)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"cannot make an array of the data: {str(error).splitlines()[0]}") from None
+        reason = "its rows differ in length" if "inhomogeneous" in str(error) else str(error).splitlines()[0]
+        raise InputError(f"cannot make an array of the data: {reason}") from None
     if X.dtype.kind in "US":
         raise InputError("the data are text; numbers are expected")
     return X

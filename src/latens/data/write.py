@@ -1,0 +1,182 @@
+"""Rows become files: arrays, tables, pictures; each wholly written or not at all."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from latens.data.schema import Schema
+from latens.utils.errors import InputError
+from latens.utils.storage import atomic, atomic_folder
+from latens.utils.text import nearest
+
+
+def write_array(
+    path: str | os.PathLike[str], X: np.ndarray, schema: Schema | None = None, names: Sequence[str] | None = None
+) -> Path:
+    """Write rows in the format that the ending of `path` names.
+
+    ``.npy`` and ``.npz`` hold the numbers as they are, ``.csv`` and ``.parquet`` one line per row, ``.png`` (or
+    ``.jpg``, ``.webp``) the one image or a grid of all, and a path without an ending a new folder of one PNG per image.
+
+    Args:
+        path: where to write; the folder above it exists.
+        X: rows of numbers, shape (n, ...).
+        schema: what one row is, which gives columns their names and pixels their range.
+        names: one name per row, kept in tables and ``.npz``, and given to the files of a folder.
+
+    Returns:
+        The path written.
+
+    Raises:
+        InputError: an unknown ending, or pictures asked for of something else than images.
+    """
+    X, ending = np.asarray(X), Path(path).suffix.lower()
+    if str(path).endswith(("/", os.sep)) or not ending:
+        return _write_folder(Path(path), X, schema, names)
+    if ending not in _WRITERS:
+        hint = nearest(ending, _WRITERS)
+        known = ", ".join(_WRITERS)
+        raise InputError(f"cannot write {path}: the ending {ending} is none of {known}, or none for a folder{hint}")
+    with atomic(path) as temporary:
+        _WRITERS[ending](temporary, X, schema, names)
+    return Path(path)
+
+
+def grid(images: np.ndarray, columns: int | None = None, pad: int = 2) -> np.ndarray:
+    """Images side by side on white, row by row.
+
+    Args:
+        images: uint8, shape (n, H, W) or (n, H, W, C).
+        columns: how many stand in a row; about the square root of n when None.
+        pad: white pixels around each.
+
+    Returns:
+        uint8, shape (rows * (H + pad) + pad, columns * (W + pad) + pad[, C]).
+
+    Example:
+        >>> grid(np.zeros((3, 2, 2), np.uint8), columns=2, pad=1)[:, :4]
+        array([[255, 255, 255, 255],
+               [255,   0,   0, 255],
+               [255,   0,   0, 255],
+               [255, 255, 255, 255],
+               [255,   0,   0, 255],
+               [255,   0,   0, 255],
+               [255, 255, 255, 255]], dtype=uint8)
+    """
+    count, height, width, *channels = images.shape
+    columns = columns or max(math.ceil(math.sqrt(count)), 1)
+    rows = max(math.ceil(count / columns), 1)
+    sheet = np.full((rows * (height + pad) + pad, columns * (width + pad) + pad, *channels), 255, dtype=np.uint8)
+    for number, image in enumerate(images):
+        top, left = pad + number // columns * (height + pad), pad + number % columns * (width + pad)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def to_uint8(images: np.ndarray, schema: Schema | None = None) -> np.ndarray:
+    """Pixels in the user's units as bytes: the ends of the range become 0 and 255.
+
+    The range is that of the lattice; [0, 1] for continuous data within it; else the smallest and largest value seen in
+    the data, or, without a schema, in `images`.
+
+    >>> to_uint8(np.array([0.0, 8.0, 16.0]), Schema("image", (1, 3), "float64", 0.0, 16.0, 17))
+    array([  0, 128, 255], dtype=uint8)
+    """
+    low, high = (schema.low, schema.high) if schema else (float(np.nanmin(images)), float(np.nanmax(images)))
+    if (schema is None or schema.levels is None) and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    if images.dtype == np.uint8 and (low, high) == (0.0, 255.0):
+        return images
+    unit = (np.nan_to_num(images.astype(np.float64), nan=low) - low) / ((high - low) or 1.0)
+    return np.floor(np.clip(unit, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _write_folder(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> Path:
+    pixels = _pixels(path, X, schema)
+    with atomic_folder(path) as temporary:
+        for name, image in zip(_file_names(len(pixels), names), pixels):
+            Image.fromarray(image).save(temporary / name)
+    return path
+
+
+def _file_names(count: int, names: Sequence[str] | None) -> list[str]:
+    """The given names as those of PNG files in one folder, numbered where two would be the same.
+
+    >>> _file_names(2, None), _file_names(3, ["cat/1.jpg", "dog/1.jpg", "../1"])
+    (['0.png', '1.png'], ['cat_1.png', 'dog_1.png', '1.png'])
+    """
+    numbers = [str(i).zfill(len(str(count - 1))) for i in range(count)]
+    if names is None:
+        return [f"{number}.png" for number in numbers]
+    stems = [re.sub(r"[^\w.-]+", "_", os.path.splitext(name)[0]).strip("._") for name in names]
+    unique = len(set(stems)) == count and all(stems)
+    return [f"{stem}.png" if unique else f"{number}_{stem}.png" for number, stem in zip(numbers, stems)]
+
+
+def _pixels(path: Path, X: np.ndarray, schema: Schema | None) -> np.ndarray:
+    channels = X.shape[3] if X.ndim == 4 else 1
+    if X.ndim not in (3, 4) or channels not in (1, 3, 4) or not len(X):
+        raise InputError(
+            f"cannot write {path} as pictures: images have the shape (n, H, W) or (n, H, W, 1, 3 or 4); got {X.shape}"
+        )
+    return to_uint8(X[..., 0] if X.ndim == 4 and channels == 1 else X, schema)
+
+
+def _write_picture(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
+    pixels = _pixels(path, X, schema)
+    Image.fromarray(pixels[0] if len(pixels) == 1 else grid(pixels)).save(path)
+
+
+def _write_npy(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
+    np.save(path, X, allow_pickle=False)
+
+
+def _write_npz(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
+    np.savez_compressed(path, X=X, **({} if names is None else {"names": np.array(names, dtype=np.str_)}))
+
+
+def _write_csv(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
+    from pyarrow import csv
+
+    csv.write_csv(_table(X, schema, names), path)
+
+
+def _write_parquet(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
+    from pyarrow import parquet
+
+    parquet.write_table(_table(X, schema, names), path)
+
+
+def _table(X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> Any:
+    import pyarrow
+
+    flat = X.reshape(len(X), -1)
+    columns = {name: flat[:, i] for i, name in enumerate(_columns(X, schema))}
+    return pyarrow.table(columns if names is None else {"name": list(names), **columns})
+
+
+def _columns(X: np.ndarray, schema: Schema | None) -> list[str]:
+    count = math.prod(X.shape[1:])
+    if schema is not None and schema.features is not None and len(schema.features) == count:
+        return list(schema.features)
+    return ["value"] if X.ndim == 1 else [f"x{i}" for i in range(count)]
+
+
+_Writer = Callable[[Path, np.ndarray, Schema | None, Sequence[str] | None], None]
+_WRITERS: dict[str, _Writer] = {
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+    ".png": _write_picture,
+    ".jpg": _write_picture,
+    ".webp": _write_picture,
+}
