@@ -139,13 +139,20 @@ def test_frechet_of_a_cloud_to_itself_is_zero_and_it_is_symmetric():
     assert frechet_distance(real, fake) == pytest.approx(frechet_distance(fake, real), rel=1e-12)
 
 
+@pytest.mark.parametrize("unit", [1e-120, 1e3, 1e150])
+def test_frechet_has_the_squared_unit_and_no_origin(unit):
+    real, fake = CLOUDS["shifted"]
+    expected = frechet_distance(real, fake) * unit * unit
+    assert frechet_distance(unit * (real + 5), unit * (fake + 5)) == pytest.approx(expected, rel=1e-9, abs=0)
+
+
 GOOD = np.arange(12.0).reshape(6, 2)
 BAD = {
     "images": (np.zeros((6, 2, 2)), GOOD, r"real expects features .* \(6, 2, 2\)"),
     "no columns": (GOOD, np.zeros((6, 0)), r"fake expects features .* \(6, 0\)"),
     "columns differ": (GOOD, np.zeros((6, 3)), "got 2 and 3"),
     "too few rows": (GOOD, GOOD[:1], "fake expects more than . rows; got 1"),
-    "nan": (np.where(GOOD == 3, np.nan, GOOD), GOOD, "real expects finite numbers; got 1 NaN"),
+    "nan": (np.where(GOOD == 3, np.nan, GOOD), GOOD, "real holds NaN at row 1, column 1"),
     "text": (GOOD, [["a", "b"]] * 6, "fake expects numbers"),
 }
 
@@ -161,7 +168,7 @@ def test_bad_input_is_refused_in_one_line(case, metric):
 
 @pytest.mark.parametrize("k", [0, -1, 2.0, True, "3"])
 def test_bad_neighbour_is_refused(k):
-    with pytest.raises(InputError, match="k expects an integer"):
+    with pytest.raises(InputError, match="k must be a positive integer"):
         sample_quality(GOOD, GOOD, k)
 
 

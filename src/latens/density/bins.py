@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from latens.utils.errors import InputError
+from latens.utils.validation import check_choice
 
 MANY_BINS = 1 << 16
 
@@ -89,14 +90,15 @@ def bin_edges(bins: Any, x: np.ndarray, w: np.ndarray, d: int = 1) -> np.ndarray
     finest = (high - low) / _resolution(x)
     if isinstance(bins, int | np.integer) and not isinstance(bins, bool) and bins >= 1:
         return _uniform(column, low, high, min(int(bins), int(finest)))
-    if isinstance(bins, str) and bins in RULES:
+    if isinstance(bins, str):
+        check_choice("bins", bins, RULES)
         n = w.sum() ** 2 / (w**2).sum()
         count = RULES[bins]((column - low) / (high - low), w, n, d) if column.min() < column.max() else 1.0
         most = finest if x.dtype.kind == "f" else min(finest, high - low)
         return _uniform(column, low, high, int(np.ceil(min(count, most))))
     raise InputError(
         f"bins expects one of {', '.join(map(repr, RULES))}, an integer of at least 1, a list of edges, "
-        f"or a tuple with one of these for each column; got {bins!r}."
+        f"or a tuple with one of these for each column; got {_line(bins)}."
     )
 
 
@@ -121,9 +123,9 @@ def _given(bins: Any, x: np.ndarray) -> np.ndarray:
     try:
         edges = np.asarray(bins, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"bins expects a list of numbers as edges; got {bins!r}. Use a tuple for columns.") from None
+        raise InputError(f"bins expects a list of numbers as edges (a tuple for columns); got {_line(bins)}.") from None
     if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
-        raise InputError(f"bins expects at least two finite, strictly increasing edges; got {bins!r}.")
+        raise InputError(f"bins expects at least two finite, strictly increasing edges; got {_line(bins)}.")
     outside = int(((x < edges[0]) | (x > edges[-1])).sum())
     if outside:
         raise InputError(
@@ -158,3 +160,7 @@ def _quantiles(u: np.ndarray, w: np.ndarray, q: tuple[float, ...]) -> np.ndarray
 
 def _moment(u: np.ndarray, w: np.ndarray, power: int) -> float:
     return float(np.average((u - np.average(u, weights=w)) ** power, weights=w))
+
+
+def _line(value: Any) -> str:
+    return " ".join(repr(value).split())

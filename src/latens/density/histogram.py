@@ -11,8 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens.density.base import DensityEstimator
 from latens.density.bins import bin_edges
-from latens.density.validation import check_count, check_table, check_weights
+from latens.density.validation import check_table, check_weights
 from latens.utils.errors import InputError
+from latens.utils.validation import check_positive
 
 
 class Histogram(DensityEstimator):
@@ -77,8 +78,9 @@ class Histogram(DensityEstimator):
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
         """``n_samples`` rows (n_samples, d): a cell drawn by its mass, then a uniform point inside it."""
         check_is_fitted(self)
+        check_positive("n_samples", n_samples, integer=True)
         rng = check_random_state(random_state)
-        cell = self.cells_[rng.choice(len(self.mass_), size=check_count(n_samples), p=self.mass_)]
+        cell = self.cells_[rng.choice(len(self.mass_), size=n_samples, p=self.mass_)]
         low = np.stack([edges[i] for edges, i in zip(self.bin_edges_, cell.T)], axis=1)
         high = np.stack([edges[i + 1] for edges, i in zip(self.bin_edges_, cell.T)], axis=1)
         u = rng.uniform(size=cell.shape)

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from latens.utils.errors import InputError
+from latens.utils.validation import check_finite
 
 
 def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> np.ndarray:
@@ -23,19 +24,11 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> np.ndarray:
     Raises:
         InputError: if ``X`` is not a table of finite numbers with the features of ``fit``.
     """
-    name = type(estimator).__name__
     try:
         table = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
     except ValueError as error:
         raise InputError(" ".join(str(error).split())) from None
-    bad = np.argwhere(~np.isfinite(table))
-    if len(bad):
-        row, column = bad[0]
-        value = "NaN" if np.isnan(table[row, column]) else "infinity"
-        raise InputError(
-            f"{name} expects finite numbers; got {len(bad)} NaN or infinite entries among {table.size}, "
-            f"the first a {value} in row {row}, column {column}. Fill them in or drop their rows."
-        )
+    check_finite("X", table)
     return table
 
 
@@ -53,21 +46,9 @@ def check_weights(sample_weight: ArrayLike | None, n_rows: int) -> np.ndarray:
         raise InputError("sample_weight expects numbers; got something else.") from None
     if weights.shape != (n_rows,):
         raise InputError(f"sample_weight expects one weight a row, shape ({n_rows},); got shape {weights.shape}.")
-    if not np.isfinite(weights).all():
-        raise InputError("sample_weight expects finite numbers; got NaN or infinity.")
+    check_finite("sample_weight", weights)
     if (weights < 0).any():
         raise InputError(f"sample_weight expects non-negative numbers; the smallest is {weights.min():g}.")
     if not weights.any():
         raise InputError("sample_weight expects at least one positive weight; all are zero.")
     return weights
-
-
-def check_count(n_samples: Any) -> int:
-    """``n_samples`` as an int, at least one.
-
-    Raises:
-        InputError: if it is anything else.
-    """
-    if not isinstance(n_samples, int | np.integer) or isinstance(n_samples, bool) or n_samples < 1:
-        raise InputError(f"n_samples expects an integer of at least 1; got {n_samples!r}.")
-    return int(n_samples)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from latens.utils.errors import InputError
+from latens.utils.validation import check_finite, check_positive
 
 _BLOCK_ENTRIES = 1 << 22
 _ROUNDING = 1e-13
@@ -61,7 +62,8 @@ def sample_quality(real: ArrayLike, fake: ArrayLike, k: int = 5) -> SampleQualit
         >>> quality.precision > 0.95, quality.coverage < 0.6
         (True, True)
     """
-    real, fake = _scaled(*_features(real, fake, more_than=_neighbour(k)))
+    check_positive("k", k, integer=True)
+    real, fake, _ = _scaled(*_features(real, fake, more_than=k))
     real_radius, fake_radius = _squared_radius(real, k), _squared_radius(fake, k)
     around_fake = np.zeros(len(fake), dtype=np.int64)
     covered, recalled = np.zeros(len(real), dtype=bool), np.zeros(len(real), dtype=bool)
@@ -133,11 +135,12 @@ def frechet_distance(real: ArrayLike, fake: ArrayLike) -> float:
         >>> round(frechet_distance(square, square + [3.0, 4.0]), 9)
         25.0
     """
-    real, fake = _features(real, fake, more_than=1)
+    real, fake, unit = _scaled(*_features(real, fake, more_than=1))
     root_real, root_fake = _covariance_root(real), _covariance_root(fake)
     singular = np.linalg.svd(root_real @ root_fake.T, compute_uv=False)
     spread = (root_real**2).sum() + (root_fake**2).sum() - 2 * singular.sum()
-    return float(((real.mean(axis=0) - fake.mean(axis=0)) ** 2).sum() + max(spread, 0.0))
+    gap = ((real.mean(axis=0) - fake.mean(axis=0)) ** 2).sum()
+    return float(gap + max(spread, 0.0)) * unit * unit
 
 
 def _covariance_root(x: np.ndarray) -> np.ndarray:
@@ -168,18 +171,12 @@ def _blocks(n_rows: int, n_columns: int) -> list[slice]:
     return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
 
-def _scaled(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both clouds, moved to the middle of the real one and to about unit size; integers stay exact."""
+def _scaled(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Both clouds, moved to the middle of the real one and divided by a power of 2, their size; integers stay exact."""
     middle = np.median(real, axis=0)
     real, fake = real - middle, fake - middle
-    exponent = -int(np.frexp(max(np.abs(real).max(), np.abs(fake).max()))[1])
-    return np.ldexp(real, exponent), np.ldexp(fake, exponent)
-
-
-def _neighbour(k: int) -> int:
-    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
-        raise InputError(f"k expects an integer of at least 1; got {k!r}.")
-    return int(k)
+    exponent = int(np.frexp(max(np.abs(real).max(), np.abs(fake).max()))[1])
+    return np.ldexp(real, -exponent), np.ldexp(fake, -exponent), float(np.ldexp(1.0, exponent))
 
 
 def _features(real: ArrayLike, fake: ArrayLike, more_than: int) -> tuple[np.ndarray, np.ndarray]:
@@ -198,6 +195,5 @@ def _table(name: str, x: ArrayLike, more_than: int) -> np.ndarray:
         raise InputError(f"{name} expects features (rows, columns); got shape {table.shape}. Flatten each example.")
     if len(table) <= more_than:
         raise InputError(f"{name} expects more than {more_than} rows; got {len(table)}.")
-    if not np.isfinite(table).all():
-        raise InputError(f"{name} expects finite numbers; got {(~np.isfinite(table)).sum()} NaN or infinite entries.")
+    check_finite(name, table)
     return table
