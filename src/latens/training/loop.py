@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from latens.training import events, rng
 from latens.training.batches import Batch, Batches, plan
 from latens.training.events import Event, History, Row, TrainingError
-from latens.training.meter import Bad, Meter
+from latens.training.meter import Bad, Mean, Meter
 from latens.training.parallel import World
 from latens.training.precision import choose
 from latens.training.recipe import Recipe
@@ -142,7 +142,6 @@ class _Run:
             self.state.read(self.checkpoint, self.fingerprint())
             position = self.state.position
             self.meter = Meter.restored(position.meter)
-        self.world.broadcast([*self.module.parameters(), *self.module.buffers()])
         self.clock = time.perf_counter() - position.seconds
         self.state.take_snapshot()
         sizes = (self.recipe.epochs, self.steps, len(self.batches), self.precision)
@@ -213,7 +212,7 @@ class _Run:
             rate = at(self.recipe.learning_rate, self.progress()) * failed.factor
             raise TrainingError(
                 f"Training cannot go on: {what}, after {RECOVERIES} recoveries and with the learning rate down to "
-                f"{rate:.2g}. The weights are the last good ones. Check the data, or lower the learning rate."
+                f"{rate:.3g}. The weights are the last good ones. Check the data, or lower the learning rate."
             )
         state.position.recoveries, state.position.factor = recoveries, failed.factor / 2
         self.meter = Meter.restored(state.position.meter) if state.position.meter else Meter()
@@ -230,7 +229,7 @@ class _Run:
         best = False
         if self.held_out is not None and (last or position.epoch % recipe.evaluate_every == 0):
             row |= {f"held_out_{name}": mean for name, mean in self.evaluate(self.held_out).items()}
-            best = self.judge(float(row["held_out_loss"]))
+            best = self.judge(row["held_out_loss"])
         position.rows.append(row)
         position.stopped = position.stopped or ("epochs" if last else "")
         self.meter = Meter()
@@ -248,9 +247,11 @@ class _Run:
                 meter.add(self.evaluated_loss(batch, 1.0), len(batch[0]))
         return self.reduced(meter)
 
-    def judge(self, loss: float) -> bool:
+    def judge(self, loss: Mean) -> bool:
         """Keeps the best weights, and stops where patience is at its end."""
         position = self.state.position
+        if not isinstance(loss, float):
+            raise ValueError(f"The loss is one number; got {len(loss)}.")
         if loss < (math.inf if position.best_loss is None else position.best_loss):
             position.best_loss, position.best_epoch, position.stale = loss, position.epoch, 0
             with self.state.average.swapped_in():

@@ -56,6 +56,7 @@ class State:
         self.trained = [p for p in module.parameters() if p.requires_grad]
         if not self.trained:
             raise InputError("Expected a module with weights to train; got none that requires a gradient.")
+        world.broadcast([*module.parameters(), *module.buffers()])
         self.adam = Adam(self.trained, recipe.betas, recipe.eps, recipe.weight_decay, recipe.clip)
         self.average = Average(self.trained, recipe.ema)
         self.position = Position()

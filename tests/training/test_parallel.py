@@ -1,0 +1,85 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+SCRIPT = """
+import json, os, sys, torch
+from torch import nn
+from latens.training import Linear, Recipe, ResidentBatches, loop, minimise
+from latens.training.events import Recovered
+
+torch.set_num_threads(1)
+kind, out = sys.argv[1], sys.argv[2]
+rank = int(os.environ.get("RANK", 0))
+x = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+torch.manual_seed(0 if kind != "start" else rank)
+net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 4)).double()
+x = x.double()
+calls = iter(range(10**6))
+
+def loss(batch, progress):
+    noise = torch.randn_like(batch[0]) if kind == "noise" else 0.0
+    error = (net(batch[0] + noise) - batch[0]).square()
+    wrong = float("nan") if kind == "nan" and rank == 1 and next(calls) == 18 else 1.0
+    return {"loss": error.mean() * wrong, "each": error.mean(0)}
+
+told = []
+recipe = Recipe(5, 16, Linear(0.02, 0.0), ema=0.8, clip=0.5, patience=3, precision="float32")
+history = minimise(net, loss, ResidentBatches(x), recipe, held_out=ResidentBatches(x[:37]), listener=told.append)
+weights = torch.cat([p.detach().reshape(-1) for p in net.parameters()]).tolist()
+rows = [[v for k, v in row.items() if k not in ("seconds", "each", "held_out_each")] for row in history.rows]
+each = [row["each"] for row in history.rows]
+json.dump({"weights": weights, "rows": rows, "each": each, "stopped": history.stopped, "events": len(told),
+           "recovered": [(e.name, e.step) for e in told if isinstance(e, Recovered)]}, open(f"{out}{rank}", "w"))
+"""
+
+
+def _port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return str(s.getsockname()[1])
+
+
+def _run(tmp_path, kind, world):
+    out, port, processes = tmp_path / f"{kind}{world}-", _port(), []
+    for rank in range(world):
+        group = {"RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        environment = {**os.environ, **(group if world > 1 else {}), "GLOO_SOCKET_IFNAME": "lo"}
+        processes.append(subprocess.Popen([sys.executable, "-c", SCRIPT, kind, str(out)], env=environment))
+    return processes, [f"{out}{rank}" for rank in range(world)]
+
+
+def _results(run):
+    processes, files = run
+    assert [p.wait(timeout=60) for p in processes] == [0] * len(processes)
+    results = []
+    for file in files:
+        with open(file) as stream:
+            results.append(json.load(stream))
+    return results
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+def test_two_processes_learn_what_one_does(tmp_path):
+    single, pair = _run(tmp_path, "plain", 1), _run(tmp_path, "plain", 2)
+    (one,), (first, second) = _results(single), _results(pair)
+    assert first["weights"] == second["weights"]
+    torch.testing.assert_close(torch.tensor(first["weights"]), torch.tensor(one["weights"]), rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(torch.tensor(first["rows"]), torch.tensor(one["rows"]), rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(torch.tensor(first["each"]), torch.tensor(one["each"]), rtol=1e-6, atol=1e-7)
+    assert first["events"] > 0 == second["events"]
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+def test_processes_start_from_the_first_and_decide_alike(tmp_path):
+    start = _results(_run(tmp_path, "start", 2))
+    assert start[0]["weights"] == start[1]["weights"]
+    broken = _results(_run(tmp_path, "nan", 2))
+    assert broken[0]["weights"] == broken[1]["weights"]
+    assert [len(r["rows"]) for r in broken] == [5, 5]
+    assert len(broken[0]["recovered"]) == 1
