@@ -11,20 +11,31 @@ are not comparable; :class:`DiscretizedLogistic` is what 8-bit data ask for: a d
 
 from latens.distributions.base import Distribution, Family, kl_factors, n_elements, split
 from latens.distributions.binary import Bernoulli
+from latens.distributions.categorical import Categorical
+from latens.distributions.counts import NegativeBinomial, Poisson
 from latens.distributions.delta import Delta
 from latens.distributions.discretized import DiscretizedLogistic
 from latens.distributions.elementwise import Elementwise
 from latens.distributions.location_scale import Laplace, Normal, StudentT
+from latens.distributions.mixture import Mixture, MixtureOf
+from latens.distributions.unit import Beta, ContinuousBernoulli
 
 __all__ = [
     "Bernoulli",
+    "Beta",
+    "Categorical",
+    "ContinuousBernoulli",
     "Delta",
     "DiscretizedLogistic",
     "Distribution",
     "Elementwise",
     "Family",
     "Laplace",
+    "Mixture",
+    "MixtureOf",
+    "NegativeBinomial",
     "Normal",
+    "Poisson",
     "StudentT",
     "kl_factors",
     "n_elements",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Size, Tensor
@@ -96,6 +96,9 @@ class Family(Value, ABC):
 
     calibrated = False
     """Whether the shared parameters are set in closed form by ``calibrate`` instead of learned."""
+
+    power: ClassVar[int] = 2
+    """Calibrated log-scales of several batches pool as the mean of exp(power * log_scale)."""
 
     @abstractmethod
     def param_shape(self, event_shape: Shape) -> Shape:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from latens.distributions import noise
 from latens.distributions.base import Family, Shape
@@ -44,6 +45,7 @@ class _LogCell(torch.autograd.Function):
         return log_mass
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         a, b, tail_a, tail_b, gap, rate = ctx.saved_tensors
         below_b = torch.where(b > 0, tail_b, 1.0).div_(tail_b + 1.0)  # sigmoid(-b)

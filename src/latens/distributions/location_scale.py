@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, distributions
+from torch import Tensor
 from torch.distributions.kl import register_kl
 
 from latens.distributions import noise
@@ -59,7 +59,7 @@ class LocationScale(Univariate):
         return (x - self.loc) / self.scale
 
 
-class NormalElement(LocationScale, distributions.Normal):
+class NormalElement(LocationScale):
     """N(x; loc, scale^2)."""
 
     @property
@@ -86,7 +86,7 @@ def _kl_normals(q: NormalElement, p: NormalElement) -> Tensor:
     return 0.5 * ((2.0 * log_ratio).expm1() + p.standardised(q.loc).square()) - log_ratio
 
 
-class LaplaceElement(LocationScale, distributions.Laplace):
+class LaplaceElement(LocationScale):
     """exp(-|x - loc| / scale) / (2 scale)."""
 
     @property
@@ -108,39 +108,44 @@ class LaplaceElement(LocationScale, distributions.Laplace):
         return (self.log_scale + (1.0 + math.log(2.0))).expand_as(self.loc)
 
 
-class StudentTElement(LocationScale, distributions.StudentT):
+@register_kl(LaplaceElement, LaplaceElement)
+def _kl_laplaces(q: LaplaceElement, p: LaplaceElement) -> Tensor:
+    log_ratio, apart = q.log_scale - p.log_scale, (q.loc - p.loc).abs()
+    return apart / p.scale + log_ratio.exp() * (-apart / q.scale).exp() - log_ratio - 1.0
+
+
+class StudentTElement(LocationScale):
     """Student's t with ``df`` degrees of freedom, a fixed number."""
 
     def __init__(self, loc: Tensor, log_scale: Tensor, df: float) -> None:
         super().__init__(loc, log_scale)
-        self.degrees = df
-        self.df = loc.new_full((), df)
+        self.df = df
 
     @property
     def mean(self) -> Tensor:
         """The location; NaN up to one degree of freedom, where there is none."""
-        return self.loc if self.degrees > 1 else torch.full_like(self.loc, math.nan)
+        return self.loc if self.df > 1 else torch.full_like(self.loc, math.nan)
 
     @property
     def stddev(self) -> Tensor:
         """scale sqrt(df / (df - 2)); infinite up to two degrees of freedom."""
-        ratio = math.sqrt(self.degrees / (self.degrees - 2.0)) if self.degrees > 2 else math.inf
+        ratio = math.sqrt(self.df / (self.df - 2.0)) if self.df > 2 else math.inf
         return (self.scale * ratio).expand_as(self.loc)
 
     def noise(self, shape: Shape) -> Tensor:
         """sqrt(df (u^(-2/df) - 1)) cos(2 pi v). Reference: Bailey, Mathematics of Computation 62 (1994)."""
         u, v = 1.0 - noise.uniform(shape, self.loc), noise.uniform(shape, self.loc)
-        radius = torch.expm1(u.log() * (-2.0 / self.degrees)) * self.degrees
+        radius = torch.expm1(u.log() * (-2.0 / self.df)) * self.df
         return radius.sqrt() * torch.cos(2.0 * math.pi * v)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """-(df + 1) / 2 log(1 + ((x - loc) / scale)^2 / df) - log scale - log of the normaliser."""
-        half = 0.5 * (self.degrees + 1.0)
-        tail = torch.log1p(self.standardised(x).square() / self.degrees)
+        half = 0.5 * (self.df + 1.0)
+        tail = torch.log1p(self.standardised(x).square() / self.df)
         return -half * tail - (self.log_scale + self._log_normaliser())
 
     def _log_normaliser(self) -> float:
-        df = self.degrees
+        df = self.df
         return 0.5 * math.log(df * math.pi) + math.lgamma(0.5 * df) - math.lgamma(0.5 * (df + 1.0))
 
 

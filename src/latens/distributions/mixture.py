@@ -1,0 +1,189 @@
+"""Mixtures of any family, with weights of their own for each element or for each event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Size, Tensor
+from torch.autograd.function import once_differentiable
+
+from latens.distributions import noise
+from latens.distributions.base import Distribution, Family, Shape
+from latens.distributions.bounds import HALF
+from latens.distributions.elementwise import sum_event
+from latens.utils.errors import InputError
+
+LARGEST = 1e4
+SMALLEST_EXPONENT = -80.0
+
+
+class _LogMix(torch.autograd.Function):
+    """log sum_k exp(log_weights_k + terms_k) / sum_k exp(log_weights_k) along an axis, and its two softmaxes."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, terms: Tensor, axis: int) -> Tensor:
+        joint = logits + terms
+        weights, total = _softmax_and_log_sum(logits, axis)
+        shares, joint_total = _softmax_and_log_sum(joint, axis)
+        ctx.save_for_backward(weights, shares)
+        ctx.axis, ctx.shapes = axis, (logits.shape, terms.shape)
+        return (joint_total - total).squeeze(axis)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        weights, shares = ctx.saved_tensors
+        grad = grad.unsqueeze(ctx.axis)
+        to_logits = (shares - weights).mul_(grad).sum_to_size(ctx.shapes[0])
+        return to_logits, (shares * grad).sum_to_size(ctx.shapes[1]), None
+
+
+def _softmax_and_log_sum(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Exponents stop at -80: below, single precision is denormal, and many times slower."""
+    top = x.amax(axis, keepdim=True)
+    mass = (x - top).clamp_(min=SMALLEST_EXPONENT).exp_()
+    total = mass.sum(axis, keepdim=True)
+    return mass.div_(total), total.log_().add_(top)
+
+
+class Mixture(Distribution):
+    """p(x) = sum_k w_k p_k(x), for each element or for the event as a whole.
+
+    Args:
+        logits: ``(*batch, k, *event)`` for weights per element, ``(*batch, k)`` for weights per event.
+        components: a distribution with batch shape ``(*batch, k)``.
+    """
+
+    def __init__(self, logits: Tensor, components: Distribution, observed: Tensor | None = None) -> None:
+        self.logits, self.components, self.observed = logits, components, observed
+        self.batch_shape, self.event_shape = Size(components.batch_shape[:-1]), components.event_shape
+        self.dims = len(self.event_shape)
+        self.per_element = logits.ndim > len(components.batch_shape)
+        self.axis = -self.dims - 1
+
+    def factors(self, x: Tensor) -> Tensor:
+        """log p(x_i) in nats, ``(*sample, *batch, *event)``, for weights per element."""
+        if not self.per_element:
+            return super().factors(x)
+        terms = self.components.factors(x.unsqueeze(self.axis))
+        mixed = _LogMix.apply(self.logits, terms, self.axis)
+        return mixed if self.observed is None else mixed * self.observed
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats, ``(*sample, *batch)``."""
+        if self.per_element:
+            return sum_event(self.factors(x), self.dims)
+        return _LogMix.apply(self.logits, self.components.log_prob(x.unsqueeze(self.axis)), -1)
+
+    def rsample(self, shape: Shape = ()) -> Tensor:
+        """A draw without gradients, ``(*shape, *batch, *event)``."""
+        with torch.no_grad():
+            ends = self.weights.cumsum(self.axis).narrow(self.axis, 0, self.weights.shape[self.axis] - 1)
+            u = noise.uniform((*shape, *self.weights.select(self.axis, 0).shape), self.logits)
+            index = (ends <= u.unsqueeze(self.axis)).sum(self.axis, keepdim=True)
+            x = self.components.rsample(shape)
+            return x.gather(self.axis, index.expand(*x.shape[: self.axis], 1, *self.event_shape)).squeeze(self.axis)
+
+    def restrict(self, observed: Tensor) -> Mixture:
+        """The marginal of the observed entries."""
+        seen = observed if self.observed is None else observed & self.observed
+        wide = observed.unsqueeze(self.axis) if observed.ndim > self.dims else observed
+        return Mixture(self.logits, self.components.restrict(wide), seen)
+
+    @property
+    def weights(self) -> Tensor:
+        """w_k, broadcastable to ``(*batch, k, *event)``."""
+        logits = self.logits if self.per_element else self.logits.reshape(*self.logits.shape, *[1] * self.dims)
+        return logits.softmax(self.axis)
+
+    @property
+    def mean(self) -> Tensor:
+        """E[x], ``(*batch, *event)``."""
+        return (self.weights * self.components.mean).sum(self.axis)
+
+    @property
+    def stddev(self) -> Tensor:
+        """The spread within the components and between them, ``(*batch, *event)``."""
+        within, apart = self.components.stddev, self.components.mean - self.mean.unsqueeze(self.axis)
+        return (self.weights * (within.square() + apart.square())).sum(self.axis).sqrt()
+
+
+@dataclass(frozen=True, repr=False)
+class MixtureOf(Family):
+    """p(x) = sum_k w_k p_k(x), each p_k of the given family.
+
+    Args:
+        family: any family whose scale is not "optimal".
+        k: how many components.
+        over: "element" (each element has its own weights and mixes alone) or "event" (one set of weights, and the
+            component is drawn for all elements together).
+
+    Example:
+        >>> import torch
+        >>> from latens.distributions import DiscretizedLogistic
+        >>> family = MixtureOf(DiscretizedLogistic(256), 4)
+        >>> family.param_shape((1, 28, 28))  # 4 weights, locations and log-scales
+        (12, 28, 28)
+        >>> family(torch.zeros(5, 12, 28, 28), (1, 28, 28)).log_prob(torch.zeros(5, 1, 28, 28)).shape
+        torch.Size([5])
+    """
+
+    family: Family
+    k: int
+    over: str = "element"
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise InputError(f"MixtureOf expects at least 1 component; got {self.k}.")
+        if self.over not in ("element", "event"):
+            raise InputError(f"MixtureOf expects over 'element' or 'event'; got {self.over!r}.")
+        if self.family.calibrated:
+            raise InputError(f"MixtureOf expects a scale of 'shared' or 'element', or a number; got {self.family}.")
+        if isinstance(self.family, MixtureOf) and self.family.shared_shape((1,)) is not None:
+            raise InputError(f"MixtureOf expects a mixture inside it to share nothing; got {self.family}.")
+
+    @property
+    def measure(self) -> str:  # type: ignore[override]
+        """That of the family."""
+        return self.family.measure
+
+    @property
+    def support(self) -> str:  # type: ignore[override]
+        """That of the family."""
+        return self.family.support
+
+    def param_shape(self, event_shape: Shape) -> Shape:
+        """The parameters of each component in turn, then the logits of the weights."""
+        inner = self.k * self.family.param_shape(event_shape)[0]
+        weights = self.k * (event_shape[0] if self.over == "element" else 1)
+        return (inner + weights, *event_shape[1:])
+
+    def shared_shape(self, event_shape: Shape) -> Shape | None:
+        """Those of each component."""
+        inner = self.family.shared_shape(event_shape)
+        return None if inner is None else (self.k, *inner)
+
+    def __call__(
+        self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
+    ) -> Mixture:
+        """The mixture with these parameters."""
+        dims = len(event_shape)
+        params = params.float() if params.dtype in HALF else params
+        inner = self.k * self.family.param_shape(event_shape)[0]
+        own = params.narrow(-dims, 0, inner).unflatten(-dims, (self.k, inner // self.k))
+        logits = params.narrow(-dims, inner, params.shape[-dims] - inner).clamp(-LARGEST, LARGEST)
+        logits = logits.unflatten(-dims, (self.k, -1))
+        if self.over == "event":
+            logits = logits.flatten(-dims).mean(-1)
+        if offset is not None and offset.ndim > dims:
+            offset = offset.unsqueeze(-dims - 1)
+        return Mixture(logits, self.family(own, event_shape, self._of_components(shared, event_shape), offset))
+
+    def _of_components(self, shared: Tensor | None, event_shape: Shape) -> Tensor | None:
+        """``(k, *inner)`` with room for the axes of the event that all elements have in common."""
+        inner = self.family.shared_shape(event_shape)
+        if shared is None or inner is None:
+            return None
+        return shared.reshape(self.k, *[1] * (len(event_shape) - len(inner)), *inner)
