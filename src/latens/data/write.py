@@ -140,7 +140,10 @@ def _write_npy(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence
 
 
 def _write_npz(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
-    np.savez_compressed(path, X=X, **({} if names is None else {"names": np.array(names, dtype=np.str_)}))
+    if names is None:
+        np.savez_compressed(path, X=X)
+    else:
+        np.savez_compressed(path, X=X, names=np.array(names, dtype=np.str_))
 
 
 def _write_csv(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
