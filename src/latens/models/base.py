@@ -29,5 +29,5 @@ class Model(nn.Module, ABC):
             context: what the density is conditioned on, ``(B, C)``.
         """
 
-    def calibrate(self, likelihood: Distribution, x: Tensor) -> None:  # noqa: B027
-        """Sets parameters that are best in closed form, given p(x | z) and its data; nothing where there are none."""
+    def calibrate(self, likelihood: Distribution, x: Tensor, weight: float) -> None:
+        """Moves parameters that are best in closed form for p(x | z) and its data by ``weight`` towards them."""

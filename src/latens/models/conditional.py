@@ -69,10 +69,12 @@ class _Shared(ConditionalDistribution):
 
     @torch.no_grad()
     def calibrate(self, dist: Distribution, x: Tensor, weight: float = 1.0) -> None:
-        """Moves the shared parameters towards the ones that are best in closed form for ``x``."""
-        best = self.family.calibrate(dist, x) if self.shared is not None else None
+        """Pools the log-scale that is best for ``x`` with the present one, in proportion ``weight`` to ``1 - weight``."""
+        best = self.family.calibrate(dist, x)
         if best is not None and self.shared is not None:
-            self.shared.lerp_(best.to(self.shared), weight)
+            power = self.family.power
+            pooled = (self.shared * power).exp().lerp((best * power).exp(), weight)
+            self.shared.copy_(pooled.log() / power)
 
 
 class NetworkDistribution(_Shared):

@@ -65,6 +65,8 @@ class Draw:
         context: what the density is conditioned on, or None.
         progress: how far training is, in [0, 1]; schedules read it.
         n_examples: the number of training examples, for estimates that scale with it.
+        log_volume: log |det| of the map from the user's units to the model's, ``()`` or ``(B,)`` nats: added once, so that
+            every figure is of the data as they came.
         enumerated: log mass ``(K, B)`` of choices that were enumerated rather than drawn, or None.
     """
 
@@ -76,6 +78,7 @@ class Draw:
     context: Tensor | None = None
     progress: float | Tensor = 1.0
     n_examples: int | None = None
+    log_volume: Tensor | float = 0.0
     enumerated: Tensor | None = field(default=None, repr=False)
 
     @cached_property
@@ -89,7 +92,7 @@ class Draw:
     def log_likelihood(self) -> Tensor:
         """log p(x | z) of the observed entries, ``(K, B)`` nats."""
         p = self.likelihood if self.observed is None else self.likelihood.restrict(self.observed)
-        return p.log_prob(self.x)
+        return p.log_prob(self.x) + self.log_volume
 
     @cached_property
     def log_prior(self) -> Tensor:
@@ -139,12 +142,14 @@ def draw(
     context: Tensor | None = None,
     progress: float | Tensor = 1.0,
     n_examples: int | None = None,
+    log_volume: Tensor | float = 0.0,
 ) -> Draw:
     """Runs the model on x, drawing each choice from its posterior, and records it.
 
     Args:
         x: ``(B, *event)`` in the model's units.
         samples: K, the number of draws an example.
+        observed, context, progress, n_examples, log_volume: recorded; see :class:`Draw`.
 
     Example:
         >>> from latens.distributions import Bernoulli, Normal
@@ -168,4 +173,4 @@ def draw(
         return latents[-1].value
 
     likelihood = model(choose, x, observed=observed, context=context)
-    return Draw(x, likelihood, latents, samples, observed, context, progress, n_examples)
+    return Draw(x, likelihood, latents, samples, observed, context, progress, n_examples, log_volume)

@@ -36,7 +36,7 @@ class VariationalAutoencoder(Model):
         q = None if x is None else self.posterior(x, observed=observed, context=context)
         return self.likelihood(choose(self.prior(context=context), q), context=context)
 
-    def calibrate(self, likelihood: Distribution, x: Tensor) -> None:
+    def calibrate(self, likelihood: Distribution, x: Tensor, weight: float) -> None:
         """Follows the analytic optimal scale of p(x | z), where it has one."""
         if isinstance(self.likelihood, NetworkDistribution) and self.likelihood.family.calibrated:
-            self.likelihood.calibrate(likelihood, x, weight=0.1 if self.training else 1.0)
+            self.likelihood.calibrate(likelihood, x, weight)

@@ -66,6 +66,8 @@ class FreeBits(Objective):
     def _free(self, latent: Latent) -> Tensor:
         factors = latent.kl_factors
         if factors is None:
-            raise InputError("FreeBits expects a divergence known by dimension; use Normal('element') and StandardNormal.")
+            raise InputError(
+                "FreeBits expects a divergence known by dimension; use Normal('element') and StandardNormal."
+            )
         axes = tuple(range(factors.ndim - len(latent.q.event_shape)))
         return factors.mean(axes).clamp(min=self.nats).sum()

@@ -1,0 +1,132 @@
+"""The plain autoencoder: a code, and a density of codes fitted afterwards."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import Tensor, nn
+
+from latens.density import DensityEstimator
+from latens.distributions import Delta, Distribution, Family
+from latens.models import Model, StandardNormal, clamp
+from latens.neural.base import NeuralDensity
+from latens.neural.vae import build
+from latens.nn import Site, Spec
+from latens.objectives import Distortion, Objective
+from latens.training import Schedule
+from latens.utils.errors import InputError
+
+Network = Spec | nn.Module | None
+
+
+class AutoEncoder(NeuralDensity):
+    """min E[-log p(x | z = f(x))]: every example has one code, a point.
+
+    An autoencoder compresses, and what it cannot reconstruct is unusual. Its latent space has gaps: what is decoded from
+    a gap is not real. It has no density until ``fit_prior`` fits one to its codes; then it samples.
+
+    Args:
+        latents: the size of the code.
+        likelihood: the family of p(x | z): the distortion is its negative log-likelihood.
+        encoder, decoder: a network specification, or an ``nn.Module`` of your own, which is copied.
+        condition, epochs, batch_size, learning_rate, weight_decay, clip, ema, patience, validation_fraction, precision,
+            device, random_state, verbose: as for :class:`latens.VAE`.
+
+    References:
+        Hinton and Salakhutdinov, *Reducing the dimensionality of data with neural networks*, 2006; Ghosh et al., *From
+        variational to deterministic autoencoders*, 2020, for the density fitted afterwards.
+
+    Example:
+        >>> from latens import Histogram
+        >>> from sklearn.datasets import load_digits
+        >>> X = load_digits().images
+        >>> model = AutoEncoder(latents=2, epochs=2, random_state=0).fit(X)
+        >>> model.fit_prior(Histogram(), X).sample(3).shape
+        (3, 8, 8)
+    """
+
+    prior_: DensityEstimator
+
+    def __init__(
+        self,
+        *,
+        latents: int | None = None,
+        likelihood: Family | None = None,
+        encoder: Network = None,
+        decoder: Network = None,
+        condition: str | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | Schedule | None = None,
+        weight_decay: float = 0.0,
+        clip: float | None = 100.0,
+        ema: float = 0.999,
+        patience: int | None = 20,
+        validation_fraction: float = 0.1,
+        precision: str = "auto",
+        device: str | None = None,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.latents = latents
+        self.likelihood = likelihood
+        self.encoder = encoder
+        self.decoder = decoder
+        self.condition = condition
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.ema = ema
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _objective(self) -> Objective:
+        return Distortion()
+
+    def _build(self, site: Site) -> Model:
+        return build(site, self.settings_, Delta(), StandardNormal())
+
+    def fit_prior(self, density: DensityEstimator, X: Any, y: Any = None) -> Self:
+        """Fits a density to the codes of X, from which ``sample`` then draws.
+
+        Args:
+            density: any unfitted density estimator; a copy of it is kept in ``prior_``.
+            X: rows like those fitted.
+        """
+        if not isinstance(density, DensityEstimator):
+            raise InputError(f"fit_prior expects a density such as Histogram(); got {type(density).__name__}.")
+        self.prior_ = clone(density).fit(self.transform(X, y))
+        return self
+
+    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
+        """Refused: a code is a point, which has no density.
+
+        Raises:
+            InputError: always; ``reconstruction_error`` or a VAE is what you want.
+        """
+        raise InputError(
+            "An autoencoder has no density p(x): its codes are points. Use reconstruction_error(X) to find outliers, or a "
+            "VAE to score."
+        )
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """-mean reconstruction error, so that higher is better; not a log-likelihood."""
+        return -float(self.reconstruction_error(X, y).mean())
+
+    def _generate(self, n: int, context: Tensor | None) -> Distribution:
+        if not hasattr(self, "prior_"):
+            raise InputError(
+                "An autoencoder samples once a density is fitted to its codes: call fit_prior(Histogram(), X) first."
+            )
+        seed = int(torch.randint(2**31 - 1, ()).item())
+        codes = np.asarray(self.prior_.sample(n, random_state=seed), dtype=np.float32)
+        return self.model_(clamp(self._cut(torch.from_numpy(codes).to(self._device))), context=context)

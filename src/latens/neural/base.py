@@ -1,0 +1,372 @@
+"""What the estimators with a network have in common: from rows to a trained model, and back to rows."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from latens.data import Schema, Source, load
+from latens.density import DensityEstimator
+from latens.distributions import Distribution, Family
+from latens.models import Model, clamp, locate, sample
+from latens.neural import defaults
+from latens.neural.conditions import Condition
+from latens.neural.progress import Lines
+from latens.neural.rows import batches, check_rows, seed_of, split, tensor
+from latens.neural.scoring import block_shape, by_block
+from latens.neural.task import Task
+from latens.neural.units import Units, units_for
+from latens.nn import Site, Spec
+from latens.objectives import Objective
+from latens.training import Event, History, Recipe, minimise
+from latens.utils.errors import InputError
+from latens.utils.text import text
+
+Network = Spec | nn.Module | None
+Listener = Callable[[Event], None]
+_FIRST = 4096
+
+
+class PosteriorCollapse(UserWarning):
+    """The posterior equals the prior in every dimension: z says nothing about x."""
+
+
+class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEstimator):
+    """A density with a network: ``fit`` chooses what was left open, builds the model and trains it.
+
+    Attributes:
+        model_: the trained torch module, in evaluation mode.
+        units_: the map from the user's rows to the model's tensors.
+        schema_: what one example is.
+        settings_: every choice, the user's and the defaults', by name.
+        reasons_: why each default was chosen.
+        history_: what training went through.
+        n_iter_: the number of epochs.
+        seed_: what all draws depend on.
+    """
+
+    latents: int | None
+    likelihood: Family | None
+    encoder: Network
+    decoder: Network
+    condition: str | None
+    epochs: int | None
+    batch_size: int | None
+    learning_rate: Any
+    weight_decay: float
+    clip: float | None
+    ema: float
+    patience: int | None
+    validation_fraction: float
+    precision: Any
+    device: str | None
+    random_state: Any
+    verbose: bool
+
+    model_: Model
+    units_: Units
+    schema_: Schema
+    condition_: Condition | None
+
+    @abstractmethod
+    def _objective(self) -> Objective:
+        """What training minimises."""
+
+    @abstractmethod
+    def _build(self, site: Site) -> Model:
+        """An untrained model of events like ``site.batch``, from ``settings_``."""
+
+    # -- fitting ------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learns p(x), or p(x | y) where ``condition="y"``.
+
+        Args:
+            X: an array ``(n, d)``, images ``(n, H, W)`` or ``(n, H, W, C)``, a frame, a path, or a built-in name.
+            y: ``(n,)``, what is conditioned on; ignored unless asked for.
+            sample_weight: not supported; None.
+
+        Raises:
+            InputError: data that the likelihood cannot describe, or too few of them.
+        """
+        if sample_weight is not None:
+            raise InputError(f"{type(self).__name__} does not weigh examples; repeat the rows that count for more.")
+        return self._fit(self._source(X, reset=True), y)
+
+    def _fit(
+        self, source: Source, y: Any = None, *, checkpoint: Path | None = None, listener: Listener | None = None
+    ) -> Self:
+        check_rows(type(self).__name__, source)
+        self._set_up(source, y)
+        context = None if self.condition_ is None else self.condition_.encode(_given(y, source), len(source))
+        train, held_out = split(len(source), self.validation_fraction, self.seed_)
+        first = self._first(source, train, context)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed_)
+            self.model_ = self._build(first).to(self._device)
+        task = Task(self.model_, self._objective(), self.units_, len(train))
+        rows = batches(source, train, context, self._device)
+        self.history_: History = minimise(
+            self.model_,
+            task,
+            rows,
+            self._recipe(len(train)),
+            held_out=batches(source, held_out, context, self._device) if len(held_out) else None,
+            checkpoint=checkpoint,
+            listener=listener or (Lines() if self.verbose else None),
+            device=self._device,
+        )
+        self.n_iter_ = len(self.history_.rows)
+        self._finish(task, rows)
+        return self
+
+    def _set_up(self, source: Source, y: Any = None) -> None:
+        """Everything that is decided before the first step."""
+        self.schema_ = source.schema
+        self.seed_ = seed_of(self.random_state)
+        self.condition_ = None if self.condition is None else Condition.of(_given(y, source), len(source))
+        self.settings_, self.reasons_ = self._choose(self.schema_, len(source))
+        check_support(self.schema_, self.settings_["likelihood"])
+        self.units_ = units_for(source, self.settings_["likelihood"]).to(self._device)
+        self._n_features_out = self.settings_["latents"]
+
+    def _choose(self, schema: Schema, n: int) -> tuple[dict[str, Any], dict[str, str]]:
+        network = defaults.network(schema)
+        batch = self.batch_size or defaults.batch_size(n).value
+        table = {
+            "likelihood": lambda: defaults.likelihood(schema),
+            "latents": lambda: defaults.latents(schema),
+            "encoder": lambda: network,
+            "decoder": lambda: network,
+            "batch_size": lambda: defaults.batch_size(n),
+            "epochs": lambda: defaults.epochs(n, batch, network.value),
+            "learning_rate": lambda: defaults.learning_rate(network.value),
+        }
+        settings: dict[str, Any] = {}
+        reasons: dict[str, str] = {}
+        for name, default in table.items():
+            settings[name] = getattr(self, name)
+            if settings[name] is None:
+                choice = default()
+                settings[name], reasons[name] = choice.value, choice.why
+        return settings, reasons
+
+    def _first(self, source: Source, train: np.ndarray, context: np.ndarray | None) -> Site:
+        stride = max(1, len(train) // _FIRST)
+        rows = tensor(source.take(train[::stride]))
+        beside = None if context is None else context.shape[1:]
+        return Site(self.units_.event_shape, None, self.units_(rows.to(self._device)).cpu(), beside=beside)
+
+    def _recipe(self, n: int) -> Recipe:
+        return Recipe(
+            epochs=self.settings_["epochs"],
+            batch_size=min(self.settings_["batch_size"], n),
+            learning_rate=self.settings_["learning_rate"],
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+            ema=self.ema,
+            patience=self.patience,
+            precision=self.precision,
+            seed=self.seed_,
+        )
+
+    def _finish(self, task: Task, rows: Any) -> None:
+        """Sets what has a closed form over all rows, and says so if the latents carry nothing."""
+        self.model_.eval()
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(self.seed_)
+            task.calibrate(rows)
+        active = self.active_units_
+        if active == 0:
+            warnings.warn(_COLLAPSED.format(self.settings_["latents"]), PosteriorCollapse, stacklevel=3)
+
+    @property
+    def active_units_(self) -> int | None:
+        """How many latent dimensions carry more than 0.01 nats on average; None where that is not known."""
+        rows = self.history_.rows
+        rates = rows[-1].get("held_out_rate_per_dimension", rows[-1].get("rate_per_dimension")) if rows else None
+        return None if rates is None else int((np.asarray(rates) > 0.01).sum())
+
+    # -- using --------------------------------------------------------------------------------------------------
+
+    def transform(self, X: Any, y: Any = None) -> np.ndarray:
+        """E_q[z | x], the posterior mean of each row: ``(n, latents)``."""
+        return self._map(X, y, lambda model, x, context: _flat(locate(model, x, context=context)[0]))
+
+    def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
+        """E[x | z] of each latent point ``(n, latents)``: rows in the shape, dtype and range of what was fitted."""
+        check_is_fitted(self)
+        points = self._points(Z)
+        context = self._context(y, len(points))
+        size = self._block
+        out = []
+        for start in range(0, len(points), size):
+            z = torch.from_numpy(points[start : start + size]).to(self._device)
+            beside = None if context is None else torch.from_numpy(context[start : start + size]).to(self._device)
+            with torch.inference_mode():
+                out.append(self.units_.inverse(self.model_(clamp(self._cut(z)), context=beside).mean))
+        return np.concatenate(out)
+
+    def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
+        """E[x | z] at the posterior mean of each row: what passes through the latent space."""
+        rows = self._map(X, y, lambda model, x, context: locate(model, x, context=context)[1].mean)
+        return self.units_.inverse(torch.from_numpy(rows))
+
+    def reconstruction_error(self, X: Any, y: Any = None) -> np.ndarray:
+        """The mean squared difference between each row and its reconstruction, ``(n,)``, in squared units of the data."""
+        source = self._source(X)
+        rebuilt = self.reconstruct(source, y)
+        chunks = (np.arange(s, min(s + 1024, len(source))) for s in range(0, len(source), 1024))
+        return np.concatenate([_squared(source.take(i), rebuilt[i]) for i in chunks])
+
+    def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None, mean: bool = False) -> np.ndarray:
+        """Draws z ~ p(z), then x ~ p(x | z): ``n_samples`` new rows, in the shape, dtype and range of what was fitted.
+
+        Args:
+            n_samples: how many.
+            random_state: a seed; None for the estimator's own.
+            y: what to condition on: a class for all, or one each.
+            mean: return E[x | z] instead, without the noise of the likelihood: smoother pictures, but no draws of p(x).
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
+            raise InputError(f"sample expects a whole number of rows >= 1; got {n_samples!r}.")
+        context = self._context(y, n_samples)
+        seed = self.seed_ if random_state is None else seed_of(random_state)
+        with torch.random.fork_rng(), torch.inference_mode():
+            torch.manual_seed(seed)
+            starts = range(0, n_samples, self._block)
+            parts = [self._sample(min(self._block, n_samples - s), context, s, mean) for s in starts]
+        return np.concatenate(parts)
+
+    def _sample(self, n: int, context: np.ndarray | None, start: int, mean: bool) -> np.ndarray:
+        beside = None if context is None else torch.from_numpy(context[start : start + n]).to(self._device)
+        likelihood = self._generate(n, beside)
+        return self.units_.inverse(likelihood.mean if mean else likelihood.sample())
+
+    def _generate(self, n: int, context: Tensor | None) -> Distribution:
+        """p(x | z) for n draws of z from the prior."""
+        return sample(self.model_, n, context=context)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the fitted estimator to one file, or into a folder; ``latens.load`` reads it."""
+        from latens.neural.saving import save
+
+        check_is_fitted(self)
+        save(self, path)
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        return text(self)
+
+    # -- plumbing -----------------------------------------------------------------------------------------------
+
+    def _source(self, X: Any, *, reset: bool = False) -> Source:
+        """The rows of X, checked against what was fitted unless ``reset``."""
+        if not reset:
+            check_is_fitted(self)
+        if _is_table(X):
+            X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=1)
+        return load(X)
+
+    def _map(self, X: Any, y: Any, f: Callable[[Model, Tensor, Tensor | None], Tensor]) -> np.ndarray:
+        source = self._source(X)
+        context = self._context(y if y is not None else source.labels, len(source))
+        return by_block(
+            source,
+            self.schema_,
+            context,
+            self._block,
+            self._device,
+            lambda rows, x, beside: f(self.model_, self.units_(x), beside),
+        )
+
+    def _context(self, y: Any, n: int) -> np.ndarray | None:
+        return None if self.condition_ is None else self.condition_.encode(y, n)
+
+    def _points(self, Z: Any) -> np.ndarray:
+        points = np.asarray(Z, dtype=np.float32)
+        if points.ndim != 2 or points.shape[1] != self.settings_["latents"]:
+            raise InputError(f"Expected latent points (n, {self.settings_['latents']}); got an array {points.shape}.")
+        if not np.isfinite(points).all():
+            raise InputError("Expected finite latent points; got NaN or infinity.")
+        return points
+
+    def _cut(self, z: Tensor) -> list[Tensor]:
+        """Latent points as the choices the model makes."""
+        return [z]
+
+    @property
+    def _block(self) -> int:
+        return block_shape(self.units_, 1)[0]
+
+    @cached_property
+    def _device(self) -> torch.device:
+        name = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            return torch.empty(0, device=name).device
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"device={name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+
+
+_COLLAPSED = (
+    "posterior collapse: 0 of {} latent dimensions carry information. Give the rate less weight early "
+    "(objective=Distortion() + Linear(0.0, 1.0, until=0.3) * Rate()), leave some of it free "
+    "(Distortion() + FreeBits(0.1)), or let the likelihood learn its scale (Normal('shared'))."
+)
+
+
+def _flat(latents: list[Tensor]) -> Tensor:
+    return torch.cat([z.flatten(1) for z in latents], 1)
+
+
+def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    difference = a.astype(np.float64) - b.astype(np.float64)
+    return np.square(difference).reshape(len(a), -1).mean(1)
+
+
+def _given(y: Any, source: Source) -> Any:
+    return source.labels if y is None else y
+
+
+def _is_table(X: Any) -> bool:
+    return not isinstance(X, (str, Path, Source)) and np.ndim(X) <= 2
+
+
+def check_support(schema: Schema, family: Family) -> None:
+    """Refuses a likelihood that gives the data no mass.
+
+    Raises:
+        InputError: naming the support of the family, the range of the data, and what fits.
+    """
+    fits = defaults.likelihood(schema).value
+    low, high = schema.low, schema.high
+    wrong = {
+        "binary": schema.levels != 2,
+        "lattice": schema.levels is None or getattr(family, "levels", schema.levels) != schema.levels,
+        "counts": not schema.discrete or schema.support[0] < 0 or schema.step != 1,
+        "unit": schema.levels is None and not (low >= 0 and high <= 1),
+    }
+    if wrong.get(family.support, False):
+        raise InputError(f"{family} expects {_SUPPORTS[family.support]}; got {_values(schema, low, high)}. Use {fits}.")
+
+
+_SUPPORTS = {
+    "binary": "two levels, such as {0, 1}",
+    "lattice": "equally spaced levels, as many as it has",
+    "counts": "whole numbers 0, 1, 2, ...",
+    "unit": "values in [0, 1]",
+}
+
+
+def _values(schema: Schema, low: float, high: float) -> str:
+    return f"{schema.levels} levels in [{low:g}, {high:g}]" if schema.levels else f"values in [{low:g}, {high:g}]"

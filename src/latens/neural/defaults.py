@@ -1,0 +1,78 @@
+"""The one table of defaults: from what the data are to how they are modelled.
+
+Every choice comes with its reason, which ``latens check`` and ``latens train`` print.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from latens.data import Schema
+from latens.distributions import Bernoulli, DiscretizedLogistic, Family, MixtureOf, NegativeBinomial, Normal
+from latens.nn import MLP, Conv, Spec
+from latens.training import Cosine, Schedule
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A value and why it was chosen."""
+
+    value: Any
+    why: str
+
+
+def likelihood(schema: Schema) -> Choice:
+    """p(x | z): a mass where the values are levels, a density where they are real."""
+    if schema.levels == 2:
+        return Choice(Bernoulli(), "two levels")
+    if schema.counts:
+        return Choice(NegativeBinomial(), "counts without an upper end")
+    if schema.levels and schema.kind == "image":
+        return Choice(_levels(schema.levels), f"{schema.levels} levels: a mass on each, in any shape")
+    if schema.kind == "table":
+        return Choice(Normal("element"), "real columns, each with a spread of its own")
+    return Choice(Normal("shared"), "real values; one learned spread for all")
+
+
+def _levels(levels: int) -> Family:
+    return MixtureOf(DiscretizedLogistic(levels), 4)
+
+
+def latents(schema: Schema) -> Choice:
+    """How many latent dimensions; those that are not needed carry no rate."""
+    size = math.prod(schema.shape)
+    if schema.kind == "table":
+        return Choice(max(2, min(32, (size + 1) // 2)), f"half of {size} columns")
+    value = 16 if size <= 256 else 32 if size <= 1024 else 64
+    return Choice(value, f"{size} values an example")
+
+
+def network(schema: Schema) -> Choice:
+    """Convolutions where there is room for them."""
+    if schema.kind == "image" and min(schema.shape[:2]) >= 12:
+        levels = 2 if min(schema.shape[:2]) <= 32 else 3
+        return Choice(Conv((64, 128, 128)[:levels]), f"images of {schema.shape[0]} x {schema.shape[1]}")
+    size = math.prod(schema.shape)
+    width = 512 if size > 32 else 128
+    return Choice(MLP((width, width)), f"{size} values an example")
+
+
+def batch_size(n: int) -> Choice:
+    """Large enough to be quick, small enough for a few hundred steps an epoch."""
+    value = 128 if n >= 2048 else 64 if n >= 512 else 32
+    return Choice(min(value, n), f"{n} examples")
+
+
+def epochs(n: int, batch: int, spec: Spec | Any) -> Choice:
+    """A budget of steps, and never fewer than 10 epochs; early stopping may end it sooner."""
+    steps = 6000 if isinstance(spec, Conv) else 12000
+    value = max(10, min(1000, round(steps * batch / max(n, batch))))
+    return Choice(value, f"about {max(1, n // batch) * value} steps")
+
+
+def learning_rate(spec: Spec | Any) -> Choice:
+    """A short rise, then a cosine down to a hundredth."""
+    schedule: Schedule = Cosine(1e-3, 1e-5, 0.02)
+    return Choice(schedule, "rises over the first 2 % of training, then falls to a hundredth")

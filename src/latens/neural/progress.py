@@ -1,0 +1,70 @@
+"""Training in plain lines, for logs and pipes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import numpy as np
+
+from latens.training import EpochEnd, Event, Recovered, Started, Stopped
+
+
+class Lines:
+    """A listener that writes a line an epoch: loss, distortion, rate, active units and the time left.
+
+    Args:
+        out: where to; the standard error by default.
+        every: epochs between two lines.
+    """
+
+    def __init__(self, out: TextIO | None = None, every: int = 1) -> None:
+        self.out, self.every = out, every
+
+    def __call__(self, event: Event) -> None:
+        """Writes what an event is worth saying."""
+        line = describe(event)
+        skip = isinstance(event, EpochEnd) and int(event.row["epoch"]) % self.every  # type: ignore[arg-type]
+        if line and not skip:
+            (self.out or sys.stderr).write(line + "\n")
+
+
+def describe(event: Event) -> str:
+    """One line, or nothing."""
+    if isinstance(event, Started):
+        return f"{event.rows} examples, {event.epochs} epochs of {event.steps} steps, {event.precision}"
+    if isinstance(event, EpochEnd):
+        return f"epoch {event.row['epoch']}: {figures(event.row)}, {duration(event.seconds_left)} left"
+    if isinstance(event, Recovered):
+        return (
+            f"{event.name} was {event.value} in epoch {event.epoch}, step {event.step}: back to the last good state with "
+            f"{event.learning_rate_factor:g} of the learning rate"
+        )
+    if isinstance(event, Stopped):
+        best = f"; kept the weights of epoch {event.best_epoch}" if event.best_epoch else ""
+        why = "no better held-out loss" if event.reason == "patience" else "all epochs done"
+        return f"stopped after {event.epochs} epochs: {why}{best}"
+    return ""
+
+
+def figures(row: Mapping[str, Any]) -> str:
+    """Loss, distortion and rate in nats an example, held-out where known, and active units."""
+    known = [(name, row.get(f"held_out_{name}", row.get(name))) for name in ("loss", "distortion", "rate")]
+    parts = [f"{name} {value:.4g}" for name, value in known if value is not None]
+    rates = row.get("held_out_rate_per_dimension", row.get("rate_per_dimension"))
+    if rates is not None:
+        parts.append(f"{int((np.asarray(rates) > 0.01).sum())} of {np.size(rates)} units active")
+    return ("held-out " if "held_out_loss" in row else "") + ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration(5.2), duration(75), duration(7322)
+    ('5 s', '1 min 15 s', '2 h 2 min')
+    """
+    s = round(seconds)
+    if s < 60:
+        return f"{s} s"
+    return f"{s // 60} min {s % 60} s" if s < 3600 else f"{s // 3600} h {s % 3600 // 60} min"

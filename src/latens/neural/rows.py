@@ -1,0 +1,81 @@
+"""From a source of rows to what the loop trains on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latens.data import Source, Subset
+from latens.training import Batches, ResidentBatches, StreamingBatches
+from latens.utils.errors import InputError
+
+_HELD_OUT_AT_MOST = 10_000
+
+
+def tensor(rows: np.ndarray) -> Tensor:
+    """Rows as a tensor of a dtype that torch can index and convert.
+
+    >>> tensor(np.zeros(2, np.uint16)).dtype, tensor(np.zeros(2, np.uint8)).dtype
+    (torch.int32, torch.uint8)
+    """
+    wide = {"uint16": np.int32, "uint32": np.int64, "uint64": np.float64, "float16": np.float32}
+    rows = np.ascontiguousarray(rows, dtype=wide.get(rows.dtype.name, rows.dtype))
+    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
+
+
+def check_rows(name: str, source: Source) -> None:
+    """Refuses data that no network can be fitted to."""
+    if len(source) < 2:
+        raise InputError(f"{name} expects at least 2 examples; got {len(source)} example. One point has no density.")
+    if source.schema.has_missing:
+        raise InputError(f"{name} expects complete rows; X contains NaN. Drop those rows or fill them in.")
+
+
+def split(n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to train on and to hold out, both in order; none are held out of fewer than 20.
+
+    >>> [len(part) for part in split(100, 0.1, seed=0)]
+    [90, 10]
+    """
+    size = min(round(n * fraction), _HELD_OUT_AT_MOST) if n >= 20 else 0
+    order = np.random.default_rng((seed, n)).permutation(n)
+    return np.sort(order[size:]), np.sort(order[:size])
+
+
+class _Beside:
+    """Rows of a source with their context beside them."""
+
+    def __init__(self, source: Source, context: np.ndarray | None) -> None:
+        self.source, self.context = source, context
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        rows = tensor(self.source.take(indices)).numpy()
+        return (rows,) if self.context is None else (rows, self.context[indices])
+
+
+def batches(source: Source, indices: np.ndarray, context: np.ndarray | None, device: torch.device) -> Batches:
+    """Resident on the device where the rows are in memory, streamed where they are not."""
+    some = None if context is None else context[indices]
+    if not source.in_memory:
+        return StreamingBatches(_Beside(Subset(source, indices), some), device=device)
+    rows = tensor(source.take(indices))
+    return ResidentBatches(*([rows] if some is None else [rows, torch.from_numpy(some)])).to(device)
+
+
+def seed_of(random_state: Any) -> int:
+    """A seed from what scikit-learn calls a random state.
+
+    >>> seed_of(7)
+    7
+    """
+    if random_state is None:
+        return int(np.random.SeedSequence().entropy % 2**31)  # type: ignore[operator]
+    if isinstance(random_state, (int, np.integer)):
+        return int(random_state)
+    return int(random_state.randint(2**31 - 1))

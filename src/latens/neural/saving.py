@@ -1,0 +1,173 @@
+"""A fitted estimator as one file of numbers and text, and back. Nothing in it is ever run."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor, nn
+
+from latens.neural.base import NeuralDensity
+from latens.neural.units import Units
+from latens.neural.vocabulary import read
+from latens.nn import Site
+from latens.training import History
+from latens.utils.errors import InputError
+from latens.utils.storage import load_tensors, save_tensors
+from latens.utils.text import text
+
+FILE = "model.safetensors"
+_OWN = "own"
+_FITTED = ("schema_", "settings_", "reasons_", "seed_", "condition_", "n_iter_")
+_SKLEARN = ("n_features_in_", "feature_names_in_")
+
+
+def save(estimator: NeuralDensity, path: str | Path) -> None:
+    """Writes a fitted estimator to ``path``, or to ``path/model.safetensors`` where path is a folder."""
+    path = Path(path)
+    save_tensors(path / FILE if path.is_dir() else path, tensors(estimator), metadata(estimator))
+
+
+def tensors(estimator: NeuralDensity) -> dict[str, np.ndarray]:
+    """All numbers of a fitted estimator, by name."""
+    parts: dict[str, nn.Module] = {"model": estimator.model_, "units": estimator.units_}
+    named = {f"{part}.{name}": _numpy(t) for part, module in parts.items() for name, t in module.state_dict().items()}
+    if hasattr(estimator, "prior_"):
+        named |= {f"prior.{name}": value for name, value in _learned(estimator.prior_)[0].items()}
+    return named
+
+
+def metadata(estimator: NeuralDensity) -> dict[str, str]:
+    """All text of a fitted estimator, by name: what it is, how it was made, what its data are."""
+    own = [name for name in estimator.get_params(deep=False) if isinstance(getattr(estimator, name), nn.Module)]
+    fitted = {name: getattr(estimator, name) for name in _FITTED}
+    fitted["settings_"] = {k: None if isinstance(v, nn.Module) else v for k, v in estimator.settings_.items()}
+    fitted |= {name: _plain(getattr(estimator, name)) for name in _SKLEARN if hasattr(estimator, name)}
+    out = {
+        "estimator": portable(estimator),
+        "fitted": text(fitted),
+        "history": json.dumps(_jsonable(vars(estimator.history_))),
+        "versions": json.dumps({name: version(name) for name in ("latens", "torch", "numpy")}),
+        _OWN: json.dumps(own),
+    }
+    if hasattr(estimator, "prior_"):
+        out["prior"] = text(estimator.prior_)
+        out["prior_learned"] = text(_learned(estimator.prior_)[1])
+    return out
+
+
+def portable(estimator: NeuralDensity) -> str:
+    """The estimator as text: modules of the user's own are left out, a random state becomes the seed it gave."""
+    params = estimator.get_params(deep=False)
+    own = {name: None for name, value in params.items() if isinstance(value, nn.Module)}
+    return text(type(estimator)(**{**params, **own, "random_state": estimator.seed_, "device": None}))
+
+
+def load(path: str | Path, *, device: str | None = None, **modules: nn.Module) -> Any:
+    """The estimator that ``save`` wrote to this file or folder.
+
+    Args:
+        path: a file, or a run folder.
+        device: where to put it; the GPU if there is one.
+        modules: the user's own encoder or decoder, supplied again: their weights come from the file.
+
+    Raises:
+        InputError: no such file, not a model, damaged, or written by a newer version.
+    """
+    path = Path(path)
+    arrays, notes = load_tensors(path / FILE if path.is_dir() else path)
+    try:
+        estimator = read(notes["estimator"])
+        _supply(estimator, json.loads(notes[_OWN]), modules, path)
+        estimator.device = device
+        for name, value in read(notes["fitted"]).items():
+            setattr(estimator, name, np.asarray(value, dtype=object) if name == _SKLEARN[1] else value)
+        _rebuild(estimator, arrays, notes)
+    except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} does not hold a whole model: {' '.join(str(error).split())[:200]}") from error
+    return estimator
+
+
+def _supply(estimator: NeuralDensity, own: list[str], modules: dict[str, nn.Module], path: Path) -> None:
+    missing = sorted(set(own) - set(modules))
+    if missing:
+        raise InputError(
+            f"{path} was fitted with a module of your own as {' and '.join(missing)}; supply it again: "
+            f"load(path, {missing[0]}=...)."
+        )
+    for name, module in modules.items():
+        setattr(estimator, name, module)
+
+
+def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dict[str, str]) -> None:
+    for name, value in estimator.settings_.items():
+        if value is None:
+            estimator.settings_[name] = getattr(estimator, name)
+    estimator.history_ = History(**json.loads(notes["history"]))
+    estimator._n_features_out = estimator.settings_["latents"]
+    units = _part(arrays, "units")
+    likelihood = estimator.settings_["likelihood"]
+    estimator.units_ = Units(estimator.schema_, likelihood, units["shift"].numpy(), units["scale"].numpy())
+    shape = estimator.units_.event_shape
+    beside = None if estimator.condition_ is None else (len(estimator.condition_.classes),)
+    with torch.random.fork_rng():
+        model = estimator._build(Site(shape, None, torch.zeros(2, *shape), beside=beside))
+    model.load_state_dict(_part(arrays, "model"))
+    estimator.model_ = model.eval().to(estimator._device)
+    estimator.units_.to(estimator._device)
+    if "prior" in notes:
+        estimator.prior_ = read(notes["prior"])  # type: ignore[attr-defined]
+        learned = {**_unlisted(_part(arrays, "prior")), **read(notes["prior_learned"])}
+        vars(estimator.prior_).update(learned)  # type: ignore[attr-defined]
+
+
+def _part(arrays: dict[str, np.ndarray], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return {key[len(prefix) :]: torch.from_numpy(a) for key, a in arrays.items() if key.startswith(prefix)}
+
+
+def _learned(density: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What a numpy density learned: its arrays (a list of them by index), and the rest as plain values."""
+    state = {name: value for name, value in vars(density).items() if name.endswith("_")}
+    arrays: dict[str, np.ndarray] = {}
+    plain: dict[str, Any] = {}
+    for name, value in state.items():
+        if isinstance(value, np.ndarray) and value.dtype != object:
+            arrays[name] = value
+        elif isinstance(value, (list, tuple)) and value and all(isinstance(v, np.ndarray) for v in value):
+            arrays |= {f"{name}.{i}": item for i, item in enumerate(value)}
+        else:
+            plain[name] = _plain(value)
+    return arrays, plain
+
+
+def _unlisted(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name in sorted(tensors, key=lambda key: (key.partition(".")[0], int(key.partition(".")[2] or 0))):
+        stem, dot, _ = name.partition(".")
+        if dot:
+            out.setdefault(stem, []).append(tensors[name].numpy())
+        else:
+            out[name] = tensors[name].numpy()
+    return out
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    return _plain(value)
+
+
+def _numpy(t: Tensor) -> np.ndarray:
+    return t.detach().cpu().contiguous().numpy()

@@ -1,0 +1,88 @@
+"""log p(x) by importance sampling, as a function of the model, the row and the seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from latens.data import Schema, Source, validate
+from latens.distributions import noise
+from latens.models import Draw, Model, draw
+from latens.neural.rows import tensor as as_tensor
+from latens.neural.units import Units
+from latens.utils.random import row_streams
+
+_ELEMENTS = 1 << 21
+"""How many numbers a block may decode to at once."""
+
+
+def blocks(n: int, size: int) -> Iterator[np.ndarray]:
+    """Indices in blocks of ``size``; the last block is filled up with its own last row."""
+    for start in range(0, n, size):
+        yield np.minimum(np.arange(start, start + size), n - 1)
+
+
+def block_shape(units: Units, samples: int) -> tuple[int, int]:
+    """(rows, draws) of a block: a function of the model and the number of samples, never of the data."""
+    elements = max(1, int(np.prod(units.event_shape)))
+    rows = int(np.clip(_ELEMENTS // (8 * elements), 1, 256))
+    return rows, int(np.clip(_ELEMENTS // (rows * elements), 1, samples))
+
+
+def by_block(
+    source: Source,
+    schema: Schema,
+    context: np.ndarray | None,
+    size: int,
+    device: torch.device,
+    f: Callable[[np.ndarray, Tensor, Tensor | None], Tensor],
+) -> np.ndarray:
+    """f(rows, tensor of rows, context) of every block, joined: ``(n, ...)``; rows are checked against ``schema``."""
+    out = []
+    for indices in blocks(len(source), size):
+        rows = validate(source.take(indices), schema).astype(schema.dtype, copy=False)
+        beside = None if context is None else torch.from_numpy(context[indices]).to(device)
+        keep = len(np.unique(indices))
+        with torch.inference_mode():
+            out.append(f(rows, as_tensor(rows).to(device), beside)[:keep].cpu().numpy())
+    return np.concatenate(out)
+
+
+def draws(
+    model: Model, units: Units, rows: np.ndarray, tensor: Tensor, context: Tensor | None, k: int, chunk: int, seed: int
+) -> Iterator[Draw]:
+    """k draws of each row, ``chunk`` at a time, with noise keyed by the row's content."""
+    streams = row_streams(rows, seed)
+    x = units(tensor)
+    volume = units.log_volume()
+    with noise.keyed(streams):
+        for start in range(0, k, chunk):
+            yield draw(model, x, min(chunk, k - start), context=context, log_volume=volume)
+
+
+def log_likelihood(
+    model: Model,
+    units: Units,
+    schema: Schema,
+    source: Source,
+    context: np.ndarray | None,
+    k: int,
+    seed: int,
+    device: torch.device,
+) -> np.ndarray:
+    """log 1/k sum_i p(x, z_i) / q(z_i | x), ``(n,)`` nats: a lower bound of log p(x) in expectation, tight as k grows.
+
+    Reference: Burda, Grosse and Salakhutdinov, *Importance weighted autoencoders*, 2016.
+    """
+    size, chunk = block_shape(units, k)
+
+    def one(rows: np.ndarray, tensor: Tensor, beside: Tensor | None) -> Tensor:
+        total = torch.full((len(rows),), -torch.inf, dtype=torch.float64, device=device)
+        for d in draws(model, units, rows, tensor, beside, k, chunk, seed):
+            total = torch.logaddexp(total, d.log_weight.double().logsumexp(0))
+        return total - np.log(k)
+
+    return by_block(source, schema, context, size, device, one)

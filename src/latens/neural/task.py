@@ -1,0 +1,80 @@
+"""What training minimises: an objective of the draw of each batch, with distortion and rate beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from latens.models import Draw, Latent, Model, draw
+from latens.neural.units import Units
+from latens.objectives import Objective
+from latens.training import Batch, Batches
+
+
+class Task:
+    """The loss of a batch of the user's rows, and its parts, in nats of the user's data.
+
+    Args:
+        model: what is trained.
+        objective: what is minimised.
+        units: from the user's rows to the model's tensors.
+        n_examples: the number of training rows.
+    """
+
+    def __init__(self, model: Model, objective: Objective, units: Units, n_examples: int) -> None:
+        self.model, self.objective, self.units, self.n_examples = model, objective, units, n_examples
+        self.log_volume = units.log_volume()
+
+    def draw(self, batch: Batch, progress: float | Tensor = 1.0) -> Draw:
+        """The model's draw of ``(rows,)`` or ``(rows, context)``."""
+        rows, *rest = batch
+        return draw(
+            self.model,
+            self.units(rows),
+            self.objective.samples,
+            context=rest[0] if rest else None,
+            progress=progress,
+            n_examples=self.n_examples,
+            log_volume=self.log_volume,
+        )
+
+    def __call__(self, batch: Batch, progress: float | Tensor) -> Mapping[str, Tensor]:
+        """The loss, distortion, rate and the rate of each latent dimension."""
+        d = self.draw(batch, progress)
+        value = self.objective(d)
+        if self.model.training:
+            self.model.calibrate(d.likelihood, d.x, 0.1)
+        return {"loss": value.mean() if value.ndim else value, **measures(d)}
+
+    def calibrate(self, rows: Batches) -> None:
+        """One exact pass: parameters that have a closed form get the best value over all rows."""
+        seen = 0
+        for batch in rows.sequential(256):
+            d = self.draw(batch)
+            seen += len(batch[0])
+            self.model.calibrate(d.likelihood, d.x, len(batch[0]) / seen)
+
+
+@torch.no_grad()
+def measures(d: Draw) -> dict[str, Tensor]:
+    """Distortion, rate, and rate by dimension, where the posterior has a density."""
+    out = {"distortion": -d.expect(d.log_likelihood).mean()}
+    if not all(latent.q.has_density for latent in d.latents):
+        return out
+    known = [by_dimension(latent) for latent in d.latents if latent.kl_factors is not None]
+    if len(known) == len(d.latents):
+        out["rate_per_dimension"] = torch.cat(known) if len(known) > 1 else known[0]
+        out["rate"] = out["rate_per_dimension"].sum()
+    else:
+        out["rate"] = d.expect(d.rate).mean()
+    return out
+
+
+def by_dimension(latent: Latent) -> Tensor:
+    """The mean KL of each dimension of a latent whose divergence factorises, ``(L,)`` nats."""
+    factors = latent.kl_factors
+    if factors is None:
+        raise ValueError("The divergence of this latent is not known by dimension.")
+    return factors.flatten(factors.ndim - len(latent.q.event_shape)).flatten(0, -2).mean(0)

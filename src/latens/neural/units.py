@@ -1,0 +1,107 @@
+"""Between the user's rows and the model's tensors: an affine map with its log-determinant, and the layout of images."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from latens.data import Schema, Source
+from latens.distributions import Family
+
+_SAMPLE = 50_000
+
+
+class Units(nn.Module):
+    """u = (x - shift) / scale, with log |du/dx| = -sum_i log(scale_i): what the model calls x.
+
+    A lattice of levels becomes [-1, 1], two levels become {0, 1}, counts stay counts, and real numbers are standardised (one
+    scale for an image, one for each column of a table). Images are channels last outside and channels first inside.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, schema: Schema, family: Family, shift: np.ndarray, scale: np.ndarray) -> None:
+        super().__init__()
+        self.schema = schema
+        self.is_mass = family.measure == "counting"
+        self.register_buffer("shift", torch.tensor(shift, dtype=torch.float64))
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example inside the model: ``(C, H, W)`` for images, ``(D,)`` for tables."""
+        shape = self.schema.shape
+        if self.schema.kind == "image":
+            return (1, *shape) if len(shape) == 2 else (shape[2], shape[0], shape[1])
+        return (math.prod(shape),)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """The user's rows ``(B, *shape)`` in the model's units ``(B, *event_shape)``."""
+        if rows.dtype == torch.float64:
+            x = ((rows - self.shift) / self.scale).float()
+        else:
+            x = (rows.float() - self.shift.float()) / self.scale.float()
+        if self.schema.kind != "image":
+            return x.flatten(1)
+        return x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)
+
+    def inverse(self, x: Tensor) -> np.ndarray:
+        """The model's ``(B, *event_shape)`` as the user's rows: their shape, dtype and range."""
+        x = x.detach().double()
+        if self.schema.kind == "image":
+            x = x.squeeze(1) if len(self.schema.shape) == 2 else x.permute(0, 2, 3, 1)
+        rows = (x.reshape(len(x), *self.schema.shape) * self.scale + self.shift).cpu().numpy()
+        return self._as_given(rows)
+
+    def _as_given(self, rows: np.ndarray) -> np.ndarray:
+        dtype = np.dtype(self.schema.dtype)
+        if dtype == bool:
+            return rows >= 0.5
+        if np.issubdtype(dtype, np.integer):
+            info = np.iinfo(dtype)
+            rows = np.clip(np.rint(rows), info.min, info.max)
+        return rows.astype(dtype)
+
+    def log_volume(self, observed: Tensor | None = None) -> Tensor:
+        """log |du/dx| of an example, ``()`` or ``(B,)`` nats; 0 where p(x) is a mass."""
+        if self.is_mass:
+            return self.scale.new_zeros((), dtype=torch.float32)
+        entries = -self.scale.log().expand(self.schema.shape)
+        if observed is None:
+            return entries.sum().float()
+        return (entries * observed.reshape(len(observed), *self.schema.shape)).flatten(1).sum(1).float()
+
+
+def units_for(source: Source, family: Family) -> Units:
+    """The units in which ``family`` is told about these data."""
+    schema = source.schema
+    low, high = schema.support
+    if family.support == "lattice":
+        shift, scale = (low + high) / 2, (high - low) / 2
+    elif family.support in ("binary", "counts"):
+        shift, scale = (low, schema.step) if schema.levels else (0.0, 1.0)
+    elif family.support == "unit":
+        inside = schema.levels is None and schema.low >= 0 and schema.high <= 1
+        shift, scale = (0.0, 1.0) if inside else _inset(schema)
+    else:
+        return Units(schema, family, *_standard(source))
+    return Units(schema, family, np.asarray(shift), np.asarray(scale))
+
+
+def _inset(schema: Schema) -> tuple[float, float]:
+    """Cells of the lattice, or the range with a margin, onto the open unit interval."""
+    low, high = schema.support if schema.levels else (schema.low, schema.high)
+    margin = schema.step / 2 if schema.levels else 1e-3 * max(high - low, 1e-12)
+    return low - margin, high - low + 2 * margin
+
+
+def _standard(source: Source) -> tuple[np.ndarray, np.ndarray]:
+    stride = max(1, len(source) // _SAMPLE)
+    rows = source.take(np.arange(0, len(source), stride)).astype(np.float64)
+    axis = 0 if source.schema.kind == "table" else None
+    shift, scale = np.nanmean(rows, axis), np.nanstd(rows, axis)
+    return shift, np.where(scale > 1e-12 * np.maximum(1.0, np.abs(shift)), scale, 1.0)
