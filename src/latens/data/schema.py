@@ -160,10 +160,11 @@ class Survey:
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype, kind: str | None = None) -> None:
         self.shape, self.dtype = tuple(int(n) for n in shape), np.dtype(dtype)
         self.kind = kind or infer_kind(self.shape)
-        self.rows = self.entries = self.missing = self.at_high = 0
+        self.rows = self.entries = self.missing = 0
         self.low, self.high = np.inf, -np.inf
         self.few: list[float] = []
         self.integral = True
+        self.histogram = np.zeros(MOST_LEVELS, dtype=np.int64)
         self.fractions = {item: np.zeros(item.levels, bool) for item in FRACTIONS if self.dtype.kind == "f"}
 
     def update(self, X: np.ndarray) -> None:
@@ -193,14 +194,13 @@ class Survey:
 
     def _extend(self, values: np.ndarray) -> None:
         low, high = float(values.min()), float(values.max())
-        self.at_high = (self.at_high if self.high >= high else 0) + (
-            int(np.count_nonzero(values == values.dtype.type(max(high, self.high)))) if high >= self.high else 0
-        )
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._collect_few(values)
         if self.dtype.kind == "f":
             self.integral = self.integral and bool(np.all(values == np.rint(values)))
             self._keep_fractions(values)
+        if self._may_be_counts() and self.low >= 0 and self.high < MOST_LEVELS:
+            self.histogram += np.bincount(values.astype(np.int64), minlength=MOST_LEVELS)
 
     def _collect_few(self, values: np.ndarray) -> None:
         while len(self.few) < 3:
@@ -265,14 +265,18 @@ class Survey:
         return Lattice(low, 1.0, max(levels, 2)) if levels <= MOST_LEVELS else None
 
     def _counts(self) -> bool:
-        """Whole numbers from 0 or 1 on whose largest is rare: a tail that goes on, not the end of a scale."""
-        if self.kind == "image" or not self.integral or self.low < 0 or self.dtype == np.uint8 or len(self.few) < 3:
+        """Whole numbers from 0 on, spread as counts are and with a tail that goes on rather than the end of a scale."""
+        if not self._may_be_counts() or self.low < 0 or self.high in FULL_SCALES or len(self.few) < 3:
             return False
         if self.high >= MOST_LEVELS:
             return True
-        if self.low > 1 or self.high in FULL_SCALES:
-            return False
-        return self.at_high / self.entries < 0.25 / (self.high - self.low + 1)
+        values, share = np.arange(len(self.histogram)), self.histogram / self.entries
+        mean = float(values @ share)
+        tail = share[values > self.high - 0.1 * (self.high - self.low)].sum()
+        return bool(tail < 0.025 and (values - mean) ** 2 @ share > 0.9 * mean)
+
+    def _may_be_counts(self) -> bool:
+        return self.kind != "image" and self.integral and self.dtype.kind in "iuf" and self.dtype != np.uint8
 
 
 def infer_kind(shape: tuple[int, ...]) -> str:
