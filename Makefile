@@ -1,18 +1,14 @@
 # `make demo` trains on scikit-learn's digits; `make test` is the whole check. Both make .venv first if it is not there.
-PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13 3.14,$(shell command -v python$(v))) python3)
 BIN := .venv/bin
+ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .PHONY: demo test lint clean
 
-.venv/ready: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "latens needs Python >= 3.11; PYTHON=/path/to/python make ... chooses one")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
-
 demo: .venv/ready
 	$(BIN)/latens train digits --output runs/demo --overwrite
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -20,8 +16,14 @@ lint: .venv/ready
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+.venv/ready: pyproject.toml constraints.txt
+	@python=; for p in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+		if $$p -c '$(ENOUGH)' >/dev/null 2>&1; then python=$$p; break; fi; done; \
+	if [ -z "$$python" ]; then echo "latens needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3"; exit 2; fi; \
+	$$python -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
 
 clean:
 	rm -rf .venv runs build
