@@ -18,9 +18,9 @@ def states(device: torch.device) -> dict[str, Tensor]:
 
 def restore(saved: Mapping[str, Tensor], device: torch.device) -> None:
     """Sets the generators to what ``states`` returned."""
-    torch.set_rng_state(saved["cpu"])
+    torch.set_rng_state(saved["cpu"].clone())  # torch ignores where a view begins, and crashes
     if device.type == "cuda" and "device" in saved:
-        torch.cuda.set_rng_state(saved["device"], device)
+        torch.cuda.set_rng_state(saved["device"].cpu().clone(), device)
 
 
 @contextmanager
