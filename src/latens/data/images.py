@@ -194,7 +194,7 @@ def _is_black_and_white(probes: Sequence[Probe], size: Size) -> bool:
 def _check_size(size: int | Size | None) -> Size | None:
     if size is None:
         return None
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
     if len(pair) != 2 or not all(isinstance(n, int) and 1 <= n <= 65535 for n in pair):
         raise InputError(f"size is a number of pixels or (height, width); got {size!r}")
     return pair

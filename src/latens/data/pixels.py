@@ -47,7 +47,7 @@ def probe(path: Path, look: bool) -> Probe:
             orientation in range(2, 9),
             _is_transparent(image),
             image.mode in _DEEP,
-            getattr(image, "n_frames", 1) > 1,
+            image.format != "MPO" and getattr(image, "n_frames", 1) > 1,
         )
 
 
