@@ -17,10 +17,13 @@ LABEL_NAMES = ("y", "Y", "labels", "target")
 def load_npy(path: Path, memory: int) -> ArraySource:
     """The array of a ``.npy`` file, mapped rather than read when it is larger than `memory` bytes."""
     try:
-        X = np.load(path, mmap_mode="r" if path.stat().st_size > memory else None, allow_pickle=False)
+        X = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise InputError(f"cannot read {path}: {_reason(error)}") from None
-    return ArraySource(X)
+    if not isinstance(X, np.ndarray):
+        X.close()
+        raise InputError(f"cannot read {path}: it is a .npz file by its content")
+    return ArraySource(np.array(X) if X.nbytes <= memory else X)
 
 
 def load_npz(path: Path, member: str | None = None) -> ArraySource:
@@ -37,6 +40,8 @@ def load_npz(path: Path, member: str | None = None) -> ArraySource:
         with np.load(path, allow_pickle=False) as file:
             name = _data_name(path, list(file.files), member)
             X = file[name]
+            if not isinstance(X, np.ndarray):
+                raise InputError(f"cannot read {path}: '{name}' in it is no array")
             return ArraySource(X, _find_labels(file, name, X))
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, MemoryError) as error:
         if isinstance(error, InputError):
@@ -77,6 +82,6 @@ def _find_labels(file: np.lib.npyio.NpzFile, name: str, X: np.ndarray) -> np.nda
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
-    if "allow_pickle" in text:
-        return "it holds Python objects, not numbers"
+    if "allow_pickle" in text or "Python objects" in text:
+        return "it holds no array of numbers"
     return text[:150] or "it is damaged"

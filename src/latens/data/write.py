@@ -90,11 +90,11 @@ def to_uint8(images: np.ndarray, schema: Schema | None = None) -> np.ndarray:
     >>> to_uint8(np.array([0.0, 8.0, 16.0]), Schema("image", (1, 3), "float64", 0.0, 16.0, 17))
     array([  0, 128, 255], dtype=uint8)
     """
+    if images.dtype == np.uint8 and (schema is None or (schema.low, schema.high) == (0, 255)):
+        return images
     low, high = (schema.low, schema.high) if schema else (float(np.nanmin(images)), float(np.nanmax(images)))
     if (schema is None or schema.levels is None) and low >= 0 and high <= 1:
         low, high = 0.0, 1.0
-    if images.dtype == np.uint8 and (low, high) == (0.0, 255.0):
-        return images
     unit = (np.nan_to_num(images.astype(np.float64), nan=low) - low) / ((high - low) or 1.0)
     return np.floor(np.clip(unit, 0, 1) * 255 + 0.5).astype(np.uint8)
 
