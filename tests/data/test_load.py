@@ -215,6 +215,7 @@ REFUSED = {
     "pickled npy": (_write("a.npy", _npy(np.array([{}, None]))), "it holds no array of numbers"),
     "huge npy": (_write("a.npy", _huge_npy()), "cannot read"),
     "npz as npy": (lambda f: _write("b.npy", npz(f / "a.npz", X=X).read_bytes())(f), "it is a .npz file"),
+    "npy as npz": (_write("a.npz", _npy(X)), "it is a .npy file"),
     "text npy": (_write("a.npy", b"hello, world"), "cannot read"),
     "truncated npz": (lambda f: _write("b.npz", npz(f / "a.npz", X=X).read_bytes()[:-50])(f), "cannot read"),
     "text npz": (_write("a.npz", b"hello"), "cannot read"),

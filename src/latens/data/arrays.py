@@ -37,7 +37,10 @@ def load_npz(path: Path, member: str | None = None) -> ArraySource:
         InputError: several arrays could be meant; they are listed.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw:
+            file = np.load(raw, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise InputError(f"cannot read {path}: it is a .npy file by its content")
             name = _data_name(path, list(file.files), member)
             X = file[name]
             if not isinstance(X, np.ndarray):
