@@ -1,1 +1,14 @@
 """Judging a density: by its scores, by its latents, by its samples."""
+
+from latens.metrics.evaluate import Evaluation, evaluate
+from latens.metrics.samples import SampleQuality, density_coverage, frechet_distance, precision_recall, sample_quality
+
+__all__ = [
+    "Evaluation",
+    "SampleQuality",
+    "density_coverage",
+    "evaluate",
+    "frechet_distance",
+    "precision_recall",
+    "sample_quality",
+]

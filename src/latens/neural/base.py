@@ -23,7 +23,7 @@ from latens.neural import defaults
 from latens.neural.conditions import Condition
 from latens.neural.progress import Lines
 from latens.neural.rows import batches, check_rows, seed_of, split, tensor
-from latens.neural.scoring import block_shape, by_block
+from latens.neural.scoring import block_shape, by_block, squared_error
 from latens.neural.task import Task
 from latens.neural.units import Units, units_for
 from latens.nn import Site, Spec
@@ -223,11 +223,16 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         return self.units_.inverse(torch.from_numpy(rows))
 
     def reconstruction_error(self, X: Any, y: Any = None) -> np.ndarray:
-        """The mean squared difference between each row and its reconstruction, ``(n,)``, in squared units of the data."""
+        """The mean squared difference of each row to its reconstruction, ``(n,)``, in squared units of the data."""
         source = self._source(X)
-        rebuilt = self.reconstruct(source, y)
-        chunks = (np.arange(s, min(s + 1024, len(source))) for s in range(0, len(source), 1024))
-        return np.concatenate([_squared(source.take(i), rebuilt[i]) for i in chunks])
+        return by_block(
+            source,
+            self.schema_,
+            self._context(y if y is not None else source.labels, len(source)),
+            self._block,
+            self._device,
+            lambda rows, x, beside: squared_error(self.model_, self.units_, rows, x, beside),
+        )
 
     def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None, mean: bool = False) -> np.ndarray:
         """Draws z ~ p(z), then x ~ p(x | z): ``n_samples`` new rows, in the shape, dtype and range of what was fitted.
@@ -327,11 +332,6 @@ _COLLAPSED = (
 
 def _flat(latents: list[Tensor]) -> Tensor:
     return torch.cat([z.flatten(1) for z in latents], 1)
-
-
-def _squared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    difference = a.astype(np.float64) - b.astype(np.float64)
-    return np.square(difference).reshape(len(a), -1).mean(1)
 
 
 def _given(y: Any, source: Source) -> Any:

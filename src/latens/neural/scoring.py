@@ -10,7 +10,7 @@ from torch import Tensor
 
 from latens.data import Schema, Source, validate
 from latens.distributions import noise
-from latens.models import Draw, Model, draw
+from latens.models import Draw, Model, draw, locate
 from latens.neural.rows import tensor as as_tensor
 from latens.neural.units import Units
 from latens.utils.random import row_streams
@@ -61,6 +61,13 @@ def draws(
     with noise.keyed(streams):
         for start in range(0, k, chunk):
             yield draw(model, x, min(chunk, k - start), context=context, log_volume=volume)
+
+
+def squared_error(model: Model, units: Units, rows: np.ndarray, tensor: Tensor, context: Tensor | None) -> Tensor:
+    """The mean of (x - E[x | z])^2 at the posterior mean of z, ``(B,)`` squared units of the data."""
+    rebuilt = units.inverse(locate(model, units(tensor), context=context)[1].mean)
+    difference = (rows.astype(np.float64) - rebuilt.astype(np.float64)).reshape(len(rows), -1)
+    return torch.from_numpy(np.square(difference).mean(1))
 
 
 def log_likelihood(

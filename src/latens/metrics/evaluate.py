@@ -1,0 +1,246 @@
+"""What a fitted model is worth on any data, in nats of the data as the user gave them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from latens.data import Source, Subset
+from latens.distributions import Distribution
+from latens.models import Draw, Latent
+from latens.neural import NeuralDensity
+from latens.neural.rows import tensor
+from latens.neural.scoring import block_shape, blocks, by_block, draws, squared_error
+from latens.utils.validation import check_positive
+
+ACTIVE = 0.01
+MIXTURE = 5000
+"""The most posteriors of which mutual information takes the mixture."""
+_ELEMENTS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a fitted model on n examples; None where a figure does not exist for the model.
+
+    Attributes:
+        n: the number of examples.
+        measure: "mass" where p(x) is a probability, "density" where it is a density: one is never set beside the other.
+        distortion: E_q[-log p(x | z)], nats an example.
+        reconstruction_error: mean squared difference to E[x | z] at the posterior mean, squared units of the data.
+        k: draws an example.
+        negative_elbo: distortion + rate >= -log p(x), nats an example.
+        log_likelihood: E[log 1/k sum_i p(x, z_i) / q(z_i | x)], nats an example, a lower bound of E[log p(x)].
+        standard_error: of ``log_likelihood`` as the mean of n examples, nats.
+        bits_per_dimension: -log_likelihood / (D log 2), D numbers an example.
+        elbo_bits_per_dimension: negative_elbo / (D log 2).
+        rate: E[KL(q(z | x) || p(z))], nats an example.
+        rate_per_dimension: the same for each latent dimension, nats.
+        active_units: how many latent dimensions have Var_x(E[z | x]) > 0.01.
+        mutual_information: I_q(x; z) = E[KL(q(z | x) || q(z))], nats.
+    """
+
+    n: int
+    measure: str
+    distortion: float
+    reconstruction_error: float
+    k: int | None = None
+    negative_elbo: float | None = None
+    log_likelihood: float | None = None
+    standard_error: float | None = None
+    bits_per_dimension: float | None = None
+    elbo_bits_per_dimension: float | None = None
+    rate: float | None = None
+    rate_per_dimension: list[float] | None = None
+    active_units: int | None = None
+    mutual_information: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures by name, plain numbers."""
+        return asdict(self)
+
+
+def evaluate(estimator: NeuralDensity, X: Any, y: Any = None, *, k: int | None = None) -> Evaluation:
+    """-ELBO = E_q[-log p(x | z)] + KL(q(z | x) || p(z)), log 1/k sum_i p(x, z_i) / q(z_i | x), and what explains them.
+
+    Everything is in the user's units: the log-determinant of the preprocessing is counted. Noise is keyed by the row,
+    so the same model, rows and k give the same figures.
+
+    The mutual information takes q(z) to be the equal mixture of the posteriors of these rows (of 5000 evenly spaced
+    ones where there are more). It is therefore the information between z and *which of the rows* it came from: at
+    most log n, and lower than that of the whole population where that is large.
+
+    Args:
+        estimator: a fitted VAE or AutoEncoder.
+        X: rows like those fitted: an array, a path, a ``Source``.
+        y: what to condition on, for p(x | y).
+        k: draws an example; the estimator's ``score_samples_k`` by default.
+
+    Raises:
+        InputError: rows unlike those fitted, or k that is no positive integer.
+
+    References:
+        Burda, Grosse and Salakhutdinov, *Importance weighted autoencoders*, 2016, for the bound and the active units;
+        Hoffman and Johnson, *ELBO surgery*, 2016, for the mutual information.
+
+    Example:
+        >>> from latens import VAE
+        >>> from sklearn.datasets import load_digits
+        >>> X = load_digits().images
+        >>> figures = evaluate(VAE(latents=4, epochs=2, random_state=0).fit(X), X[:100], k=16)
+        >>> figures.n, figures.measure, figures.log_likelihood > -figures.negative_elbo
+        (100, 'mass', True)
+    """
+    check_is_fitted(estimator)
+    source = estimator._source(X)
+    k = getattr(estimator, "score_samples_k", 1) if k is None else k
+    check_positive("k", k, integer=True)
+    labels = y if y is not None else source.labels
+    context = estimator._context(labels, len(source))
+    found = _Pass(estimator, k).over(source, context)
+    return _summary(estimator, found, k, len(source), _information(estimator, source, context, found.get("z")))
+
+
+def _summary(
+    estimator: NeuralDensity, found: dict[str, np.ndarray], k: int, n: int, information: float | None
+) -> Evaluation:
+    common: dict[str, Any] = {
+        "n": n,
+        "measure": "mass" if estimator.units_.is_mass else "density",
+        "distortion": float(found["distortion"].mean()),
+        "reconstruction_error": float(found["squared_error"].mean()),
+    }
+    if "log_weight" not in found:
+        return Evaluation(**common)
+    scores, rate = found["log_weight"][:, 0], float(found["rate"].mean())
+    loss, bits = common["distortion"] + rate, estimator.schema_.size * math.log(2.0)
+    return Evaluation(
+        **common,
+        k=k,
+        negative_elbo=loss,
+        log_likelihood=float(scores.mean()),
+        standard_error=float(scores.std(ddof=1) / math.sqrt(n)) if n > 1 else None,
+        bits_per_dimension=float(-scores.mean() / bits),
+        elbo_bits_per_dimension=loss / bits,
+        rate=rate,
+        rate_per_dimension=found["rates"].mean(0).tolist() if "rates" in found else None,
+        active_units=int((found["mean"].var(0) > ACTIVE).sum()) if n > 1 else None,
+        mutual_information=information,
+    )
+
+
+class _Pass:
+    """One pass over the rows: all terms of each, and how wide each term is."""
+
+    def __init__(self, estimator: NeuralDensity, k: int) -> None:
+        self.estimator, self.k = estimator, k
+        self.widths: dict[str, int] = {}
+
+    def over(self, source: Source, context: np.ndarray | None) -> dict[str, np.ndarray]:
+        """Each term of each row, ``(n, width)``."""
+        e = self.estimator
+        self.size, self.chunk = block_shape(e.units_, self.k)
+        table = by_block(source, e.schema_, context, self.size, e._device, self.block)
+        ends = np.cumsum(list(self.widths.values()))
+        return dict(zip(self.widths, np.split(table, ends[:-1], axis=1)))
+
+    def block(self, rows: np.ndarray, x: Tensor, context: Tensor | None) -> Tensor:
+        """The terms side by side, ``(B, sum of widths)``."""
+        e = self.estimator
+        error = squared_error(e.model_, e.units_, rows, x, context)
+        terms: dict[str, Tensor] = {"squared_error": error[:, None].to(x.device)}
+        for d in draws(e.model_, e.units_, rows, x, context, self.k, self.chunk, e.seed_):
+            _merge(terms, _terms(d, self.k))
+        if "log_weight" in terms:
+            terms["log_weight"] = terms["log_weight"] - math.log(self.k)
+        self.widths = {name: t.shape[1] for name, t in terms.items()}
+        return torch.cat(list(terms.values()), 1)
+
+
+def _terms(d: Draw, k: int) -> dict[str, Tensor]:
+    """What a part of the k draws adds, each ``(B, width)``."""
+    share = d.samples / k
+    terms = {"distortion": -d.log_likelihood.double().mean(0)[:, None] * share}
+    if not all(latent.q.has_density for latent in d.latents):
+        return terms
+    terms["rate"] = d.rate.double().mean(0)[:, None] * share
+    terms["log_weight"] = d.log_weight.double().logsumexp(0)[:, None]
+    terms["mean"] = torch.cat([_by_row(latent, latent.q.mean) for latent in d.latents], 1) * share
+    factors = [(latent, latent.kl_factors) for latent in d.latents]
+    known = [_by_row(latent, f) for latent, f in factors if f is not None]
+    if len(known) == len(factors):
+        terms["rates"] = torch.cat(known, 1) * share
+    if len(d.latents) == 1 and len(d.latents[0].q.batch_shape) == 1:
+        terms["z"] = d.latents[0].value[0].flatten(1).double()
+    return terms
+
+
+def _merge(terms: dict[str, Tensor], more: dict[str, Tensor]) -> None:
+    for name, term in more.items():
+        if name not in terms:
+            terms[name] = term
+        elif name == "log_weight":
+            terms[name] = torch.logaddexp(terms[name], term)
+        elif name != "z":
+            terms[name] = terms[name] + term
+
+
+def _by_row(latent: Latent, t: Tensor) -> Tensor:
+    """``(B, *)`` or ``(K, B, *)``, the mean over K, as ``(B, L)``."""
+    event = len(latent.q.event_shape)
+    rows = t.double().mean(0) if t.ndim - event == 2 else t.double()
+    return rows.flatten(1)
+
+
+def _information(
+    estimator: NeuralDensity, source: Source, context: np.ndarray | None, z: np.ndarray | None
+) -> float | None:
+    """1/n sum_i log q(z_i | x_i) - log 1/n sum_j q(z_i | x_j), with one z_i ~ q(z | x_i) a row."""
+    if z is None:
+        return None
+    chosen = np.unique(np.linspace(0, len(source) - 1, min(len(source), MIXTURE)).astype(np.intp))
+    points = torch.from_numpy(z[chosen]).to(estimator._device)
+    own = torch.zeros(len(points), dtype=torch.float64, device=points.device)
+    mixture = torch.full_like(own, -torch.inf)
+    some = None if context is None else context[chosen]
+    with torch.inference_mode():
+        for indices, q in _posteriors(estimator, Subset(source, chosen), some):
+            keep = len(np.unique(indices))
+            log_q = _pairs(q, points)[:, :keep]
+            own[indices[:keep]] = log_q[indices[:keep], torch.arange(keep)]
+            mixture = torch.logaddexp(mixture, log_q.logsumexp(1))
+    return float((own - mixture).mean()) + math.log(len(points))
+
+
+def _posteriors(
+    estimator: NeuralDensity, source: Source, context: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, Distribution]]:
+    """q(z | x) of each block of rows, for a model of one choice."""
+    e, found = estimator, []
+
+    def choose(p: Distribution, q: Distribution | None) -> Tensor:
+        found.append(p if q is None else q)
+        return found[-1].mean
+
+    for indices in blocks(len(source), e._block):
+        rows = tensor(source.take(indices).astype(e.schema_.dtype, copy=False)).to(e._device)
+        beside = None if context is None else torch.from_numpy(context[indices]).to(e._device)
+        e.model_(choose, e.units_(rows), context=beside)
+        yield indices, found.pop()
+
+
+def _pairs(q: Distribution, points: Tensor) -> Tensor:
+    """log q_j(z_i), ``(points, B)``."""
+    size = max(1, _ELEMENTS // (q.batch_shape[0] * points.shape[1]))
+    parts = []
+    for z in points.float().split(size):
+        event = z.reshape(len(z), 1, *q.event_shape)
+        parts.append(q.log_prob(event.expand(len(z), *q.batch_shape, *q.event_shape)).double())
+    return torch.cat(parts)
