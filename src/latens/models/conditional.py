@@ -123,19 +123,20 @@ class FreeDistribution(_Shared):
 class FixedNormal(ConditionalDistribution):
     """N(0, I), with no parameter: the module of :class:`StandardNormal`."""
 
-    params: Tensor
+    origin: Tensor
 
     def __init__(self, event_shape: Shape) -> None:
         super().__init__()
-        self.event_shape = event_shape
-        self.family = Normal(1.0)
-        self.register_buffer("params", torch.zeros(event_shape), persistent=False)
+        self.register_buffer("origin", torch.zeros(event_shape), persistent=False)
+        self._made: tuple[Tensor, Distribution] | None = None
 
     def forward(
         self, c: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
     ) -> Distribution:
-        """N(0, I), batch shape ()."""
-        return self.family(self.params, self.event_shape)
+        """N(0, I), batch shape (); made once for each place and precision it is asked for in."""
+        if self._made is None or self._made[0] is not self.origin:
+            self._made = self.origin, Normal(1.0)(self.origin, tuple(self.origin.shape))
+        return self._made[1]
 
 
 @dataclass(frozen=True, repr=False)

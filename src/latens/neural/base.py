@@ -257,7 +257,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     def _sample(self, n: int, context: np.ndarray | None, start: int, mean: bool) -> np.ndarray:
         beside = None if context is None else torch.from_numpy(context[start : start + n]).to(self._device)
         likelihood = self._generate(n, beside)
-        return self.units_.inverse(likelihood.mean if mean else likelihood.sample())
+        return self.units_.inverse(likelihood.mean if mean else likelihood.sample(), drawn=not mean)
 
     def _generate(self, n: int, context: Tensor | None) -> Distribution:
         """p(x | z) for n draws of z from the prior."""

@@ -23,6 +23,8 @@ class Units(nn.Module):
 
     shift: Tensor
     scale: Tensor
+    single_shift: Tensor
+    single_scale: Tensor
 
     def __init__(self, schema: Schema, family: Family, shift: np.ndarray, scale: np.ndarray) -> None:
         super().__init__()
@@ -30,6 +32,8 @@ class Units(nn.Module):
         self.is_mass = family.measure == "counting"
         self.register_buffer("shift", torch.tensor(shift, dtype=torch.float64))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
+        self.register_buffer("single_shift", self.shift.float(), persistent=False)
+        self.register_buffer("single_scale", self.scale.float(), persistent=False)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -44,22 +48,30 @@ class Units(nn.Module):
         if rows.dtype == torch.float64:
             x = ((rows - self.shift) / self.scale).float()
         else:
-            x = (rows.float() - self.shift.float()) / self.scale.float()
+            x = (rows.float() - self.single_shift) / self.single_scale
         if self.schema.kind != "image":
             return x.flatten(1)
         return x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)
 
-    def inverse(self, x: Tensor) -> np.ndarray:
-        """The model's ``(B, *event_shape)`` as the user's rows: their shape, dtype and range."""
+    def inverse(self, x: Tensor, *, drawn: bool = False) -> np.ndarray:
+        """The model's ``(B, *event_shape)`` as the user's rows: their shape, dtype and range.
+
+        Args:
+            x: draws of p(x | z), or its means.
+            drawn: whether they are draws, which lie on the lattice exactly where the data do.
+        """
         x = x.detach().double()
         if self.schema.kind == "image":
             x = x.squeeze(1) if len(self.schema.shape) == 2 else x.permute(0, 2, 3, 1)
         rows = (x.reshape(len(x), *self.schema.shape) * self.scale + self.shift).cpu().numpy()
+        if drawn and self.schema.levels:
+            low = self.schema.support[0]
+            rows = low + self.schema.step * np.rint((rows - low) / self.schema.step)
         return self._as_given(rows)
 
     def _as_given(self, rows: np.ndarray) -> np.ndarray:
         dtype = np.dtype(self.schema.dtype)
-        if dtype == bool:
+        if dtype.kind == "b":
             return rows >= 0.5
         if np.issubdtype(dtype, np.integer):
             info = np.iinfo(dtype)
