@@ -1,8 +1,8 @@
 r"""A model is one function that makes choices, and returns p(x | choices).
 
-The whole variational autoencoder is ``likelihood(choose(prior(), posterior(x)))``. What ``choose(p, q)`` does is the only
-thing that varies: :func:`draw` samples q and records, :func:`sample` samples p, :func:`clamp` takes given values. A
-hierarchy is the same function with a loop, so that nothing else knows of hierarchies.
+The whole variational autoencoder is ``likelihood(choose(prior(), posterior(x)))``. What ``choose(p, q)`` does is the
+only thing that varies: :func:`draw` samples q and records, :func:`sample` samples p, :func:`clamp` takes given values.
+A hierarchy is the same function with a loop, so that nothing else knows of hierarchies.
 """
 
 from latens.models.base import Choose, Model

@@ -1,7 +1,7 @@
 """Distributions whose parameters come from somewhere: a network, free parameters, or nowhere.
 
-Each is written as a value (``Conditional``, ``Free``, ``StandardNormal``) that builds a module whose ``forward`` returns a
-:class:`~latens.distributions.Distribution`.
+Each is written as a value (``Conditional``, ``Free``, ``StandardNormal``) that builds a module whose ``forward``
+returns a :class:`~latens.distributions.Distribution`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class _Shared(ConditionalDistribution):
 
     @torch.no_grad()
     def calibrate(self, dist: Distribution, x: Tensor, weight: float = 1.0) -> None:
-        """Pools the log-scale that is best for ``x`` with the present one, in proportion ``weight`` to ``1 - weight``."""
+        """Pools the log-scale that is best for ``x`` with the present one, ``weight`` of it to ``1 - weight``."""
         best = self.family.calibrate(dist, x)
         if best is not None and self.shared is not None:
             power = self.family.power

@@ -65,8 +65,8 @@ class Draw:
         context: what the density is conditioned on, or None.
         progress: how far training is, in [0, 1]; schedules read it.
         n_examples: the number of training examples, for estimates that scale with it.
-        log_volume: log |det| of the map from the user's units to the model's, ``()`` or ``(B,)`` nats: added once, so that
-            every figure is of the data as they came.
+        log_volume: log |det| of the map from the user's units to the model's, ``()`` or ``(B,)`` nats: added once, so
+            that every figure is of the data as they came.
         enumerated: log mass ``(K, B)`` of choices that were enumerated rather than drawn, or None.
     """
 

@@ -25,8 +25,8 @@ Network = Spec | nn.Module | None
 class AutoEncoder(NeuralDensity):
     """min E[-log p(x | z = f(x))]: every example has one code, a point.
 
-    An autoencoder compresses, and what it cannot reconstruct is unusual. Its latent space has gaps: what is decoded from
-    a gap is not real. It has no density until ``fit_prior`` fits one to its codes; then it samples.
+    An autoencoder compresses, and what it cannot reconstruct is unusual. Its latent space has gaps: what is decoded
+    from a gap is not real. It has no density until ``fit_prior`` fits one to its codes; then it samples.
 
     Args:
         latents: the size of the code.
@@ -114,8 +114,8 @@ class AutoEncoder(NeuralDensity):
             InputError: always; ``reconstruction_error`` or a VAE is what you want.
         """
         raise InputError(
-            "An autoencoder has no density p(x): its codes are points. Use reconstruction_error(X) to find outliers, or a "
-            "VAE to score."
+            "An autoencoder has no density p(x): its codes are points. Use reconstruction_error(X) to find outliers, "
+            "or a VAE to score."
         )
 
     def score(self, X: Any, y: Any = None) -> float:

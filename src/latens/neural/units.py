@@ -17,8 +17,8 @@ _SAMPLE = 50_000
 class Units(nn.Module):
     """u = (x - shift) / scale, with log |du/dx| = -sum_i log(scale_i): what the model calls x.
 
-    A lattice of levels becomes [-1, 1], two levels become {0, 1}, counts stay counts, and real numbers are standardised (one
-    scale for an image, one for each column of a table). Images are channels last outside and channels first inside.
+    A lattice of levels becomes [-1, 1], two levels become {0, 1}, counts stay counts, and real numbers are standardised
+    (one scale for an image, one for each column of a table). Images are channels last outside, channels first inside.
     """
 
     shift: Tensor

@@ -107,7 +107,7 @@ class _Encoder(nn.Module):
 
 
 class _Climb(nn.Module):
-    """To the next finer level: a convolution to 4 times the channels, laid out as 2 x 2 pixels, cut to the level's size."""
+    """To the next finer level: a convolution to 4 times the channels, laid out as 2 x 2 pixels, cut to its size."""
 
     def __init__(self, ins: int, outs: int, size: Size) -> None:
         super().__init__()

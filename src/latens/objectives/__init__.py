@@ -1,7 +1,7 @@
 """Pure functions of a draw that add and scale: what training minimises, in nats per example.
 
-``Distortion() + 4.0 * Rate()`` is a value: it prints as written, compares, and is read back from its text. A weight may be
-a schedule, a function of training progress.
+``Distortion() + 4.0 * Rate()`` is a value: it prints as written, compares, and is read back from its text. A weight may
+be a schedule, a function of training progress.
 """
 
 from latens.objectives.base import Objective, Scaled, Sum

@@ -15,8 +15,8 @@ from latens.utils.errors import InputError
 class ELBO(Objective):
     """E_q[-log p(x | z)] + KL(q(z | x) || p(z)) >= -log p(x): the negative evidence lower bound, nats.
 
-    From maximum likelihood: log p(x) = log E_q[p(x, z) / q(z | x)] >= E_q[log p(x, z) / q(z | x)], by Jensen's inequality; the
-    gap is KL(q(z | x) || p(z | x)). The same as ``Distortion() + Rate()``.
+    From maximum likelihood: log p(x) = log E_q[p(x, z) / q(z | x)] >= E_q[log p(x, z) / q(z | x)], by Jensen's
+    inequality; the gap is KL(q(z | x) || p(z | x)). The same as ``Distortion() + Rate()``.
 
     Reference: Kingma and Welling, *Auto-encoding variational Bayes*, 2014.
     """
