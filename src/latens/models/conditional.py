@@ -6,6 +6,7 @@ returns a :class:`~latens.distributions.Distribution`.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import prod
@@ -145,8 +146,8 @@ class Conditional(Spec):
 
     Args:
         family: the distribution whose parameters the network gives.
-        network: a network specification, or an ``nn.Module`` of your own that maps ``(B, *context_shape)`` to
-            ``prod(family.param_shape(event_shape))`` numbers an example.
+        network: a network specification, or an ``nn.Module`` of your own, which is copied, that maps
+            ``(B, *context_shape)`` to ``prod(family.param_shape(event_shape))`` numbers an example.
 
     Example:
         >>> from latens.nn import MLP
@@ -168,6 +169,7 @@ class Conditional(Spec):
             inside = joined(c_shape, site.beside)
             network = network.build(Site(params, inside, site.batch, site.modules))
         else:
+            network = copy.deepcopy(network)
             _check_own(network, joined(c_shape, site.beside), params)
         return NetworkDistribution(network, self.family, site.event_shape, c_shape, view)
 

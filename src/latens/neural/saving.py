@@ -121,7 +121,7 @@ def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dic
     estimator.model_ = model.eval().to(estimator._device)
     estimator.units_.to(estimator._device)
     if "prior" in notes:
-        estimator.prior_ = read(notes["prior"])  # type: ignore[attr-defined]
+        estimator.prior_ = read(notes["prior"])
         learned = {**_unlisted(_part(arrays, "prior")), **read(notes["prior_learned"])}
         vars(estimator.prior_).update(learned)  # type: ignore[attr-defined]
 

@@ -115,5 +115,5 @@ def _standard(source: Source) -> tuple[np.ndarray, np.ndarray]:
     stride = max(1, len(source) // _SAMPLE)
     rows = source.take(np.arange(0, len(source), stride)).astype(np.float64)
     axis = 0 if source.schema.kind == "table" else None
-    shift, scale = np.nanmean(rows, axis), np.nanstd(rows, axis)
+    shift, scale = np.asarray(np.nanmean(rows, axis)), np.nanstd(rows, axis)
     return shift, np.where(scale > 1e-12 * np.maximum(1.0, np.abs(shift)), scale, 1.0)

@@ -96,7 +96,7 @@ class _Encoder(nn.Module):
         for a, b in zip(ins, spec.channels):
             levels.append(nn.Conv2d(a, b, 3, stride=2, padding=1))
             levels += [_Block(b, spec.activation) for _ in range(spec.blocks)]
-        self.levels = nn.Sequential(*levels, activation(spec.activation)).to(memory_format=torch.channels_last)
+        self.levels = nn.Sequential(*levels, activation(spec.activation)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         height, width = _pyramid((image[1], image[2]), len(spec.channels))[-1]
         self.head = nn.Linear(spec.channels[-1] * height * width, prod(out))
         self.out = out
@@ -124,7 +124,7 @@ class _Decoder(nn.Module):
         *finer, coarsest = _pyramid((image[1], image[2]), len(spec.channels))
         self.coarsest = (spec.channels[-1], *coarsest)
         self.stem = nn.Linear(prod(code), prod(self.coarsest))
-        self.levels = nn.Sequential(*_rising(spec, finer, image[0])).to(memory_format=torch.channels_last)
+        self.levels = nn.Sequential(*_rising(spec, finer, image[0])).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.stem(z.flatten(1)).unflatten(1, self.coarsest)

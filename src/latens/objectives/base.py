@@ -102,7 +102,7 @@ class Scaled(Objective):
 
     def __call__(self, draw: Draw) -> Tensor:
         """The term at its present weight."""
-        weight = self.weight(draw.progress) if isinstance(self.weight, Schedule) else self.weight
+        weight = self.weight(draw.progress) if isinstance(self.weight, Schedule) else self.weight  # type: ignore[type-var]
         return weight * self.term(draw)
 
     def __repr__(self) -> str:
