@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,7 +27,7 @@ from latens.neural.task import Task
 from latens.neural.units import Units, units_for
 from latens.nn import Site, Spec
 from latens.objectives import Objective
-from latens.training import Event, History, Recipe, minimise
+from latens.training import Event, History, Recipe, local_device, minimise
 from latens.utils.errors import InputError
 from latens.utils.text import text
 
@@ -314,13 +313,14 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     def _block(self) -> int:
         return block_shape(self.units_, 1)[0]
 
-    @cached_property
+    @property
     def _device(self) -> torch.device:
-        name = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device is None:
+            return local_device()
         try:
-            return torch.empty(0, device=name).device
+            return torch.empty(0, device=self.device).device
         except (RuntimeError, AssertionError) as error:
-            raise InputError(f"device={name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+            raise InputError(f"device={self.device!r} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
 _COLLAPSED = (
