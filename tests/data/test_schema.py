@@ -76,7 +76,7 @@ def test_the_data_fit_their_own_schema(X, expected):
 
 @pytest.mark.parametrize(("X", "expected"), RULES.values(), ids=RULES)
 def test_the_order_and_the_pieces_do_not_matter(X, expected, monkeypatch):
-    monkeypatch.setattr("latens.data.source.CHUNK", X[:1].nbytes * 7)
+    monkeypatch.setattr("latens.data.survey.CHUNK", X[:1].nbytes * 7)
     order = np.random.default_rng(1).permutation(len(X))
     assert ArraySource(X[order]).schema == infer_schema(X)
 

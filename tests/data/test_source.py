@@ -44,9 +44,9 @@ def test_one_column_may_be_given_flat():
 def test_a_mapped_file_is_read_in_pieces(tmp_path, monkeypatch):
     np.save(tmp_path / "a.npy", X)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
-    monkeypatch.setattr("latens.data.source.CHUNK", X[:4].nbytes)
+    monkeypatch.setattr("latens.data.survey.CHUNK", X[:4].nbytes)
     pieces = []
-    monkeypatch.setattr("latens.data.schema.Survey.update", lambda self, piece: pieces.append(len(piece)))
+    monkeypatch.setattr("latens.data.survey.Survey.update", lambda self, piece: pieces.append(len(piece)))
     source = ArraySource(mapped)
     assert pieces == [4] * 5
     assert not source.in_memory
@@ -61,7 +61,7 @@ def test_labels_match_the_rows():
 
 
 def test_infinity_is_placed_in_the_whole(monkeypatch):
-    monkeypatch.setattr("latens.data.source.CHUNK", 48)
+    monkeypatch.setattr("latens.data.survey.CHUNK", 48)
     broken = X.copy()
     broken[13, 1] = -np.inf
     with pytest.raises(InputError, match="infinity at row 13, column 1"):
@@ -96,3 +96,8 @@ def test_a_split_is_random_in_its_seed():
 def test_one_row_cannot_be_split():
     with pytest.raises(InputError, match="2 rows or more; got 1"):
         split(ArraySource(X[:1]), 0.5, seed=0)
+
+
+def test_channels_first_are_noticed():
+    assert "channels last" in ArraySource(np.zeros((2, 3, 8, 8))).notes[0]
+    assert ArraySource(np.zeros((2, 8, 8, 3))).notes == []

@@ -2,8 +2,9 @@
 
 from latens.data.images import FolderSource
 from latens.data.load import load
-from latens.data.schema import Schema, infer_schema, validate
+from latens.data.schema import Schema, validate
 from latens.data.source import ArraySource, Source, Subset, split
+from latens.data.survey import infer_schema
 from latens.data.write import grid, to_uint8, write_array
 
 __all__ = [

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.schema import CHUNK, Schema, Survey
+from latens.data.schema import Schema
+from latens.data.survey import survey
 from latens.utils.errors import InputError
 from latens.utils.validation import check_fraction
 
@@ -87,10 +88,10 @@ class ArraySource(Source):
         self.X = _numbers(X)
         self.labels = None if labels is None else _labels(labels, len(self.X))
         self.names = None if names is None else list(names)
-        self.skipped, self.notes = list(skipped), list(notes)
+        self.skipped, self.notes = list(skipped), [*notes, *_layout_note(self.X.shape)]
         self.in_memory = not isinstance(self.X, np.memmap)
         columns = None if features is None else tuple(map(str, features))
-        self.schema = replace(_survey(self.X, kind).schema(columns), classes=class_names(self.labels))
+        self.schema = replace(survey(self.X, kind).schema(columns), classes=class_names(self.labels))
 
     def __len__(self) -> int:
         return len(self.X)
@@ -149,6 +150,12 @@ def _numbers(X: np.ndarray) -> np.ndarray:
     return X if X.dtype.isnative else X.astype(X.dtype.newbyteorder("="))
 
 
+def _layout_note(shape: tuple[int, ...]) -> list[str]:
+    if len(shape) == 4 and shape[1] in (1, 3, 4) and shape[3] > 4:
+        return [f"rows of shape {shape[1:]} are taken as arrays; images have their channels last, as in (n, H, W, C)"]
+    return []
+
+
 def _type_name(dtype: np.dtype) -> str:
     kinds = {"O": "objects (mixed or ragged rows)", "U": "text", "S": "bytes", "c": "complex numbers", "V": "records"}
     return kinds.get(dtype.kind, f"{dtype.name}")
@@ -161,11 +168,3 @@ def _labels(labels: Any, count: int) -> np.ndarray:
     if labels.dtype.kind == "f" and np.all(labels == np.rint(labels)):
         return labels.astype(np.int64)
     return labels
-
-
-def _survey(X: np.ndarray, kind: str | None) -> Survey:
-    survey = Survey(X.shape[1:], X.dtype, kind)
-    rows = max(CHUNK // max(X[:1].nbytes, 1), 1)
-    for start in range(0, len(X), rows):
-        survey.update(np.asarray(X[start : start + rows]))
-    return survey
