@@ -64,7 +64,7 @@ class AutoEncoder(NeuralDensity):
         weight_decay: float = 0.0,
         clip: float | None = 100.0,
         ema: float = 0.999,
-        patience: int | None = 20,
+        patience: int | None = None,
         validation_fraction: float = 0.1,
         precision: str = "auto",
         device: str | None = None,

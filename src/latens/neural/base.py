@@ -150,6 +150,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             "batch_size": lambda: defaults.batch_size(n),
             "epochs": lambda: defaults.epochs(n, batch, network.value),
             "learning_rate": lambda: defaults.learning_rate(network.value),
+            "patience": lambda: defaults.patience(settings["epochs"]),
         }
         settings: dict[str, Any] = {}
         reasons: dict[str, str] = {}
@@ -174,7 +175,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             weight_decay=self.weight_decay,
             clip=self.clip,
             ema=self.ema,
-            patience=self.patience,
+            patience=self.settings_["patience"] or None,
             precision=self.precision,
             seed=self.seed_,
         )
@@ -192,8 +193,10 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     @property
     def active_units_(self) -> int | None:
         """How many latent dimensions carry more than 0.01 nats on average; None where that is not known."""
-        rows = self.history_.rows
-        rates = rows[-1].get("held_out_rate_per_dimension", rows[-1].get("rate_per_dimension")) if rows else None
+        if not self.history_.rows:
+            return None
+        row = self.history_.rows[(self.history_.best_epoch or 0) - 1]
+        rates = row.get("held_out_rate_per_dimension", row.get("rate_per_dimension"))
         return None if rates is None else int((np.asarray(rates) > 0.01).sum())
 
     # -- using --------------------------------------------------------------------------------------------------

@@ -76,3 +76,8 @@ def learning_rate(spec: Spec | Any) -> Choice:
     """A short rise, then a cosine down to a hundredth."""
     schedule: Schedule = Cosine(1e-3, 1e-5, 0.02)
     return Choice(schedule, "rises over the first 2 % of training, then falls to a hundredth")
+
+
+def patience(epochs: int) -> Choice:
+    """Long enough that noise in few held-out rows does not end training."""
+    return Choice(max(20, epochs // 5), f"a fifth of {epochs} epochs, and never fewer than 20")

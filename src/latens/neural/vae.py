@@ -33,7 +33,8 @@ class VAE(NeuralDensity):
         encoder, decoder: a network specification, or an ``nn.Module`` of your own, which is copied.
         condition: "y" to learn p(x | y).
         epochs, batch_size, learning_rate: how long, how many rows a step, how large a step (a number or a schedule).
-        weight_decay, clip, ema, patience, precision: see :class:`latens.training.Recipe`.
+        weight_decay, clip, ema, precision: see :class:`latens.training.Recipe`.
+        patience: epochs without a better held-out loss before training stops; 0 to run them all.
         validation_fraction: the share of rows held out to choose the best weights.
         device: "cpu", "cuda" ...; the GPU if there is one.
         random_state: a seed; the same seed on the same machine gives the same bits.
@@ -68,7 +69,7 @@ class VAE(NeuralDensity):
         weight_decay: float = 0.0,
         clip: float | None = 100.0,
         ema: float = 0.999,
-        patience: int | None = 20,
+        patience: int | None = None,
         validation_fraction: float = 0.1,
         precision: str = "auto",
         device: str | None = None,
