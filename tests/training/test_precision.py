@@ -1,0 +1,33 @@
+import pytest
+import torch
+from torch import nn
+
+from latens.training import precision
+from latens.training.precision import choose
+from latens.utils.errors import InputError
+
+CPU = torch.device("cpu")
+CASES = {
+    "small table": (nn.Linear(6, 32), 32, "float32"),
+    "200 units, batch 20": (nn.Linear(784, 200), 20, "float32"),
+    "200 units, batch 128": (nn.Linear(784, 200), 128, "bf16"),
+    "8 channels": (nn.Conv2d(8, 8, 3), 128, "float32"),
+    "32 channels": (nn.Conv2d(32, 32, 3), 128, "bf16"),
+    "8 channels and a large head": (nn.Sequential(nn.Conv2d(8, 8, 3), nn.Linear(4096, 512)), 128, "float32"),
+    "no weights": (nn.Identity(), 128, "float32"),
+}
+
+
+@pytest.mark.parametrize(("module", "rows", "expected"), CASES.values(), ids=CASES)
+def test_auto_takes_bf16_where_it_gains(monkeypatch, module, rows, expected):
+    monkeypatch.setattr(precision, "_has_bf16", lambda device: True)
+    assert choose("auto", module, rows, CPU) == expected
+    monkeypatch.setattr(precision, "_has_bf16", lambda device: False)
+    assert choose("auto", module, rows, CPU) == "float32"
+    assert choose("bf16", module, rows, CPU) == "bf16"
+
+
+def test_bf16_where_it_is_unknown():
+    assert choose("auto", nn.Linear(4096, 4096), 4096, torch.device("mps")) == "float32"
+    with pytest.raises(InputError, match="got the device mps"):
+        choose("bf16", nn.Linear(2, 2), 1, torch.device("mps"))
