@@ -9,51 +9,67 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import softplus
 
 from latens.distributions import noise
 from latens.distributions.base import Family, Shape
-from latens.distributions.bounds import bounded, parameters
+from latens.distributions.blocks import blocks
+from latens.distributions.bounds import parameters
 from latens.distributions.elementwise import Elementwise, Univariate
 from latens.utils.errors import InputError
 
 BEYOND = 1e6
+WIDEST_CELL = 40.0
 FARTHEST = 1e3
 WIDEST = 3.0
 START = -1.5
-SMALLEST_EXPONENT = -80.0
+LOG2_E = 1.0 / math.log(2.0)
 
 
 class _LogCell(torch.autograd.Function):
     """log(sigmoid(b) - sigmoid(a)) with b = (upper - loc) / scale and a = (lower - loc) / scale.
 
-    sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), in which nothing cancels.
+    sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), in which nothing cancels. The log-scale is kept
+    above ``narrowest``. The derivatives are found on the way, block by block, while all the parts are still in the
+    processor's cache; those out of bounds still lead back in.
     """
 
     @staticmethod
-    def forward(ctx: Any, loc: Tensor, log_scale: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-        rate = log_scale.neg().exp_()
-        b = (upper - loc).mul_(rate)
-        a = (lower - loc).mul_(rate)
-        width = b - a
-        tail_b = b.abs().neg_().clamp_(min=SMALLEST_EXPONENT).exp_()
-        tail_a = a.abs().neg_().clamp_(min=SMALLEST_EXPONENT).exp_()
-        gap = width.neg().clamp_(min=SMALLEST_EXPONENT).expm1_().neg_()
-        log_mass = gap.div(tail_b + 1.0).div_(tail_a + 1.0).log_()
-        log_mass.add_(b.clamp(max=0.0)).sub_(a.clamp(min=0.0))
-        ctx.save_for_backward(a, b, tail_a, tail_b, gap, rate)
+    def forward(ctx: Any, loc: Tensor, log_scale: Tensor, lower: Tensor, upper: Tensor, narrowest: float) -> Tensor:
+        shape = torch.broadcast_shapes(loc.shape, log_scale.shape, lower.shape)
+        given = [t.expand(shape) for t in (loc, log_scale, lower, upper)]
+        found = [loc.new_empty(shape) for _ in range(3 if any(ctx.needs_input_grad) else 1)]
+        for block in blocks(shape, loc):
+            _log_cell([t[block] for t in given], narrowest, [t[block] for t in found])
+        ctx.save_for_backward(*found[1:])
         ctx.shapes = loc.shape, log_scale.shape
-        return log_mass
+        return found[0]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        a, b, tail_a, tail_b, gap, rate = ctx.saved_tensors
-        below_b = torch.where(b > 0, tail_b, 1.0).div_(tail_b + 1.0)  # sigmoid(-b)
-        above_a = torch.where(a < 0, tail_a, 1.0).div_(tail_a + 1.0)  # sigmoid(a)
-        to_loc = (above_a - below_b).mul_(rate).mul_(grad)
-        per_width = (b - a).mul_((1.0 - gap).div_(gap))
-        to_scale = (a * above_a).sub_(b * below_b).sub_(per_width).mul_(grad)
-        return to_loc.sum_to_size(ctx.shapes[0]), to_scale.sum_to_size(ctx.shapes[1]), None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        to_loc, to_scale = (t * grad for t in ctx.saved_tensors)
+        return to_loc.sum_to_size(ctx.shapes[0]), to_scale.sum_to_size(ctx.shapes[1]), None, None, None
+
+
+def _log_cell(given: list[Tensor], narrowest: float, found: list[Tensor]) -> None:
+    """Writes the log mass and, where there is room for them, its derivatives."""
+    loc, log_scale, lower, upper = given
+    log_mass, *derivatives = found
+    loc, bounded_scale = loc.clamp(-FARTHEST, FARTHEST), log_scale.clamp(narrowest, WIDEST)
+    rate = (bounded_scale * -LOG2_E).exp2_()
+    b, a = (upper - loc).mul_(rate), (lower - loc).mul_(rate)
+    width = (b - a).clamp_(max=WIDEST_CELL)
+    gap = width.neg().expm1_().neg_()
+    torch.mul(b.abs().sigmoid_(), gap, out=log_mass)
+    log_mass.mul_(a.abs().sigmoid_()).log_().add_(b.clamp(max=0.0)).sub_(a.clamp(min=0.0))
+    if derivatives:
+        to_loc, to_scale = derivatives
+        below, above = b.neg().sigmoid_(), a.sigmoid()
+        torch.sub(above, below, out=to_loc).mul_(rate)
+        torch.mul(a, above, out=to_scale).sub_(b.mul_(below)).sub_(width.mul_(gap.reciprocal_().sub_(1.0)))
+        outward = bounded_scale.neg_().add_(log_scale).mul_(to_scale) > 0.0
+        to_scale.masked_fill_(outward, 0.0)
 
 
 class DiscretizedLogisticElement(Univariate):
@@ -61,44 +77,49 @@ class DiscretizedLogisticElement(Univariate):
 
     filler = -1.0
 
-    def __init__(self, loc: Tensor, log_scale: Tensor, levels: int) -> None:
-        super().__init__(loc.shape)
-        self.loc, self.log_scale, self.levels = loc, log_scale, levels
+    def __init__(self, raw_loc: Tensor, raw_log_scale: Tensor, levels: int) -> None:
+        super().__init__(raw_loc.shape)
+        self.raw_loc, self.raw_log_scale, self.levels = raw_loc, raw_log_scale, levels
+        self.step = 2.0 / (levels - 1)
+        self.narrowest = math.log(self.step) - 3.0
 
     @property
-    def step(self) -> float:
-        """The distance between two levels."""
-        return 2.0 / (self.levels - 1)
+    def loc(self) -> Tensor:
+        """The location of the logistic."""
+        return self.raw_loc.clamp(-FARTHEST, FARTHEST)
+
+    @property
+    def scale(self) -> Tensor:
+        """The scale of the logistic, at least a twentieth of a step."""
+        return self.raw_log_scale.clamp(self.narrowest, WIDEST).exp()
 
     def log_prob(self, x: Tensor) -> Tensor:
         """The log mass of the cell of x."""
         half = 0.5 * self.step
         lower = (x - half).masked_fill_(x < half - 1.0, -BEYOND)
         upper = (x + half).masked_fill_(x > 1.0 - half, BEYOND)
-        return _LogCell.apply(self.loc, self.log_scale, lower, upper)
+        return _LogCell.apply(self.raw_loc, self.raw_log_scale, lower, upper, self.narrowest)
 
     def draw(self, shape: Shape) -> Tensor:
         """The level nearest to a draw of the logistic."""
         u = noise.uniform(shape, self.loc).clamp_(min=torch.finfo(self.loc.dtype).tiny)
-        x = self.loc + self.log_scale.exp() * (u.log() - torch.log1p(-u))
+        x = self.loc + self.scale * (u.log() - torch.log1p(-u))
         return ((x.clamp(-1.0, 1.0) + 1.0) / self.step).round() * self.step - 1.0
 
     @property
     def mean(self) -> Tensor:
         """E[clip(X, -1, 1)] of the logistic X itself, which is within half a step of the mean over the levels."""
-        scale = self.log_scale.exp()
-        softplus = torch.nn.functional.softplus
-        return 1.0 - scale * (softplus((1.0 - self.loc) / scale) - softplus((-1.0 - self.loc) / scale))
+        loc, scale = self.loc, self.scale
+        return 1.0 - scale * (softplus((1.0 - loc) / scale) - softplus((-1.0 - loc) / scale))
 
     @property
     def stddev(self) -> Tensor:
         """The exact standard deviation, at the price of a sum over the levels."""
-        first, second = torch.zeros_like(self.loc), torch.zeros_like(self.loc)
-        rate = (-self.log_scale).exp()
+        loc, rate = self.loc, 1.0 / self.scale
+        first, second = torch.zeros_like(loc), torch.zeros_like(loc)
         for level in range(self.levels - 1):
-            below = ((level + 0.5) * self.step - 1.0 - self.loc).mul(rate).sigmoid()
-            first.add_(below)
-            second.add_(below, alpha=2.0 * level + 1.0)
+            below = ((level + 0.5) * self.step - 1.0 - loc).mul(rate).sigmoid()
+            first, second = first + below, second + (2.0 * level + 1.0) * below
         top = self.levels - 1.0
         mean = top - first  # in steps above the lowest level
         return (top * top - second - mean.square()).clamp(min=0.0).sqrt() * self.step
@@ -120,8 +141,8 @@ class DiscretizedLogistic(Family):
 
     Example:
         >>> p = DiscretizedLogistic(4)(torch.zeros(2), (1,))
-        >>> p.log_prob(torch.linspace(-1, 1, 4)[:, None]).exp().sum().item()
-        1.0
+        >>> p.log_prob(torch.linspace(-1, 1, 4)[:, None]).exp()
+        tensor([0.0480, 0.4520, 0.4520, 0.0480])
     """
 
     levels: int = 256
@@ -156,6 +177,4 @@ class DiscretizedLogistic(Family):
         log_scale = raw[1] if self.scale == "element" else shared
         if log_scale is None:
             raise ValueError(f"{self} expects its shared log-scale; got None.")
-        loc = raw[0].clamp(-FARTHEST, FARTHEST)
-        log_scale = bounded(log_scale + START, math.log(2.0 / (self.levels - 1)) - 3.0, WIDEST)
-        return Elementwise(DiscretizedLogisticElement(loc, log_scale, self.levels), len(event_shape))
+        return Elementwise(DiscretizedLogisticElement(raw[0], log_scale + START, self.levels), len(event_shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +17,18 @@ from latens.distributions.elementwise import sum_event
 from latens.utils.errors import InputError
 
 LARGEST = 1e4
-SMALLEST_EXPONENT = -80.0
+LOG2_E = 1.0 / math.log(2.0)
 
 
 class _LogMix(torch.autograd.Function):
-    """log sum_k exp(log_weights_k + terms_k) / sum_k exp(log_weights_k) along an axis, and its two softmaxes."""
+    """log sum_k exp(log_weights_k + terms_k) / sum_k exp(log_weights_k) along an axis.
+
+    Its derivatives are the softmaxes, which are those of the bounded logits too: no step leads further out.
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, terms: Tensor, axis: int) -> Tensor:
+        logits = logits.clamp(-LARGEST, LARGEST)
         joint = logits + terms
         weights, total = _softmax_and_log_sum(logits, axis)
         shares, joint_total = _softmax_and_log_sum(joint, axis)
@@ -41,9 +46,9 @@ class _LogMix(torch.autograd.Function):
 
 
 def _softmax_and_log_sum(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Exponents stop at -80: below, single precision is denormal, and many times slower."""
+    """Powers of 2: on a CPU, exp is many times slower where single precision is denormal."""
     top = x.amax(axis, keepdim=True)
-    mass = (x - top).clamp_(min=SMALLEST_EXPONENT).exp_()
+    mass = (x - top).mul_(LOG2_E).exp2_()
     total = mass.sum(axis, keepdim=True)
     return mass.div_(total), total.log_().add_(top)
 
@@ -96,7 +101,7 @@ class Mixture(Distribution):
     def weights(self) -> Tensor:
         """w_k, broadcastable to ``(*batch, k, *event)``."""
         logits = self.logits if self.per_element else self.logits.reshape(*self.logits.shape, *[1] * self.dims)
-        return logits.softmax(self.axis)
+        return logits.clamp(-LARGEST, LARGEST).softmax(self.axis)
 
     @property
     def mean(self) -> Tensor:
@@ -172,11 +177,11 @@ class MixtureOf(Family):
         dims = len(event_shape)
         params = params.float() if params.dtype in HALF else params
         inner = self.k * self.family.param_shape(event_shape)[0]
-        own = params.narrow(-dims, 0, inner).unflatten(-dims, (self.k, inner // self.k))
-        logits = params.narrow(-dims, inner, params.shape[-dims] - inner).clamp(-LARGEST, LARGEST)
+        own, logits = params.split((inner, params.shape[-dims] - inner), -dims)
+        own = own.unflatten(-dims, (self.k, inner // self.k))
         logits = logits.unflatten(-dims, (self.k, -1))
         if self.over == "event":
-            logits = logits.flatten(-dims).mean(-1)
+            logits = logits.clamp(-LARGEST, LARGEST).flatten(-dims).mean(-1)
         if offset is not None and offset.ndim > dims:
             offset = offset.unsqueeze(-dims - 1)
         return Mixture(logits, self.family(own, event_shape, self._of_components(shared, event_shape), offset))
