@@ -1,0 +1,323 @@
+"""The verbs and their flags; what they do is loaded when they are called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from latens.cli.failures import Refused, guarded
+
+if TYPE_CHECKING:
+    from latens.cli.screen import Answer
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("latens")
+
+
+app = App(
+    name="latens",
+    help="""Learn the probability density of your data, and put it to work.
+
+    latens check photos/                 what a model would see and choose
+    latens train photos/ -o runs/faces   learn it; ends with a report
+    latens sample runs/faces -n 64       new examples
+    latens score runs/faces others/      log p(x) of each, in nats
+
+DATA is a file (.npy, .npz, .csv, .parquet, idx, an image), a folder of images,
+or built in: digits, iris, wine, breast_cancer, diabetes. Results go to the
+standard output, everything else to the standard error; --json prints one JSON
+object.""",
+    help_format="plaintext",
+    version=_version,
+)
+
+Text = str | None
+Out = Annotated[str | None, Parameter(name=["--output", "-o"])]
+Switch = Annotated[bool, Parameter(negative=(), show_default=False)]
+Draws = Annotated[int | None, Parameter(name=["--k", "-k"])]
+Count = Annotated[int, Parameter(name=["--n", "-n"])]
+Mean = Annotated[bool | None, Parameter(name="--mean", negative="--noise")]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line.
+
+    Args:
+        argv: the words after ``latens``; those of this process by default.
+
+    Returns:
+        The exit status: 0; 1 where training or the program failed; 2 for what the user can set right; 130 after Ctrl-C.
+    """
+    return guarded(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
+
+
+def _run(argv: list[str]) -> None:
+    try:
+        command, bound, _ = app.parse_args(argv, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise Refused(f"{error} (latens {argv[0] + ' ' if argv[0] in _verbs() else ''}--help)") from None
+    command(*bound.args, **bound.kwargs)
+
+
+def _verbs() -> list[str]:
+    return [name for name in app if not name.startswith("-")]
+
+
+def _show(answer: Answer | None, as_json: bool) -> None:
+    if answer is not None:
+        answer.show(as_json)
+
+
+@app.command
+def train(
+    data: Text = None,
+    /,
+    *,
+    output: Out = None,
+    model: Text = None,
+    objective: Text = None,
+    likelihood: Text = None,
+    latents: int | None = None,
+    encoder: Text = None,
+    decoder: Text = None,
+    condition: Text = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: Text = None,
+    seed: int | None = None,
+    device: Text = None,
+    size: Text = None,
+    overwrite: Switch = False,
+    resume: Text = None,
+    json: Switch = False,
+) -> None:
+    """Learn the density of DATA, and write a run folder with the model and a report.
+
+    What is not given is chosen from the data; "latens info RUN" says what and
+    why. Settings are written as in Python. Training survives being killed:
+    "latens train --resume RUN" goes on to the same bits.
+
+        latens train digits
+        latens train photos/ -o runs/faces --size 64x64 --latents 64
+        latens train table.csv --likelihood "StudentT()" --epochs 100
+        latens train digits --objective "Distortion() + 4.0 * Rate()"
+        latens train digits --model "AutoEncoder(latents=8)"
+        latens train --resume runs/faces
+
+    Args:
+        data: A file, a folder of images, or a built-in name.
+        output: The run folder to make; runs/<data>-<model>-<date>-<time> by default.
+        model: The estimator, such as "VAE(latents=16)" or "AutoEncoder()"; single flags override its parameters.
+        objective: What is minimised, such as "Distortion() + 4.0 * Rate()" or "ImportanceWeighted(10)".
+        likelihood: p(x | z), such as "Bernoulli()", "Normal('shared')" or "MixtureOf(DiscretizedLogistic(256), 4)".
+        latents: The number of latent dimensions.
+        encoder: A network, such as "MLP((512, 512))" or "Conv((64, 128))".
+        decoder: A network likewise.
+        condition: "y" to learn p(x | y) of labelled data.
+        epochs: Passes over the data, at most; training stops early when held-out data gain no more.
+        batch_size: Examples in a step.
+        learning_rate: A number, or a schedule such as "Cosine(0.001)".
+        seed: What every draw depends on; 0 by default.
+        device: "cpu", "cuda" ...; the GPU by default if there is one.
+        size: HEIGHTxWIDTH in pixels that image files are brought to; by default their own.
+        overwrite: Replace the run folder if it exists.
+        resume: The run folder of a training to go on with; takes no other settings.
+        json: Print one JSON object.
+    """
+    from latens.cli import train as verb
+
+    flags = {
+        "objective": objective,
+        "likelihood": likelihood,
+        "latents": latents,
+        "encoder": encoder,
+        "decoder": decoder,
+        "condition": condition,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "random_state": seed,
+    }
+    if resume is not None:
+        verb.refuse_settings({"DATA": data, "--output": output, "--model": model, "--size": size, **flags})
+        return _show(verb.resume(resume, device), json)
+    flags["device"] = device
+    return _show(verb.train(data, model, flags, size, output, overwrite), json)
+
+
+@app.command
+def sample(
+    run: str,
+    /,
+    *,
+    n: Count = 64,
+    output: Out = None,
+    seed: int | None = None,
+    mean: Mean = None,
+    label: Text = None,
+    json: Switch = False,
+) -> None:
+    """Draw new examples from the density that RUN has learned.
+
+    Pictures show decoder means E[x | z] unless --noise is given; numbers are
+    true draws x ~ p(x | z) unless --mean is.
+
+        latens sample runs/faces -n 64 -o new.png
+        latens sample runs/faces -n 1000 -o new.npy --seed 1
+        latens sample runs/faces -n 100 -o new/ --noise
+
+    Args:
+        run: A run folder, or a saved model.
+        n: How many.
+        output: Where to; its ending chooses the format: .png, .jpg or .webp (a grid), .npy, .npz, .csv, .parquet, or
+            none for a folder.
+        seed: What the draws depend on; that of the model by default.
+        mean: Decoder means, or draws with the noise of the likelihood.
+        label: The class to draw, where the model was trained with --condition y; all in turn by default.
+        json: Print one JSON object.
+    """
+    from latens.cli import use
+
+    _show(use.sample(run, n, output, seed, mean, label), json)
+
+
+@app.command
+def reconstruct(run: str, data: str, /, *, output: Out = None, json: Switch = False) -> None:
+    """Pass DATA through the latent space of RUN: E[x | z] at the posterior mean.
+
+        latens reconstruct runs/faces photos/ -o back.png
+
+    Args:
+        run: A run folder, or a saved model.
+        data: Examples like those it was trained on.
+        output: Where to; its ending chooses the format.
+        json: Print one JSON object.
+    """
+    from latens.cli import use
+
+    _show(use.reconstruct(run, data, output), json)
+
+
+@app.command
+def encode(run: str, data: str, /, *, output: Out = None, json: Switch = False) -> None:
+    """Write the posterior mean E[z | x] of each example of DATA.
+
+        latens encode runs/faces photos/ -o z.npy
+
+    Args:
+        run: A run folder, or a saved model.
+        data: Examples like those it was trained on.
+        output: Where to: .npy, .npz, .csv or .parquet; z.npy by default.
+        json: Print one JSON object.
+    """
+    from latens.cli import use
+
+    _show(use.encode(run, data, output), json)
+
+
+@app.command
+def decode(run: str, z: str, /, *, output: Out = None, label: Text = None, json: Switch = False) -> None:
+    """Decode latent points: E[x | z] of each row of Z.
+
+        latens decode runs/faces z.npy -o decoded.png
+
+    Args:
+        run: A run folder, or a saved model.
+        z: A file of numbers, one latent point a row, as "latens encode" writes.
+        output: Where to; its ending chooses the format.
+        label: The class, where the model was trained with --condition y.
+        json: Print one JSON object.
+    """
+    from latens.cli import use
+
+    _show(use.decode(run, z, output, label), json)
+
+
+@app.command
+def score(run: str, data: str, /, *, output: Out = None, k: Draws = None, json: Switch = False) -> None:
+    """Write log p(x) of each example of DATA, in nats: an importance-weighted lower bound.
+
+        latens score runs/faces others/ -o scores.csv
+
+    Args:
+        run: A run folder, or a saved model.
+        data: Examples like those it was trained on.
+        output: Where to: .csv, .npy, .npz or .parquet, a row for each example; scores.csv by default.
+        k: Draws for each example; more are slower and tighter.
+        json: Print one JSON object.
+    """
+    from latens.cli import use
+
+    _show(use.score(run, data, output, k), json)
+
+
+@app.command
+def evaluate(run: str, data: str, /, *, k: Draws = None, json: Switch = False) -> None:
+    """Judge RUN by examples it has not seen: likelihood, rate, active units, in nats and bits per dimension.
+
+        latens evaluate runs/faces held_out/ -k 1000
+
+    Args:
+        run: A run folder, or a saved model.
+        data: Examples like those it was trained on.
+        k: Draws for each example; more are slower and tighter.
+        json: Print one JSON object.
+    """
+    from latens.cli import judge
+
+    _show(judge.evaluate(run, data, k), json)
+
+
+@app.command
+def report(run: str, data: Text = None, /, *, output: Out = None, json: Switch = False) -> None:
+    """Make report.html again, or on other data than RUN was trained on.
+
+        latens report runs/faces
+        latens report runs/faces others/ -o others.html
+
+    Args:
+        run: A run folder, or a saved model.
+        data: Examples to show and judge; by default those that the run held out.
+        output: Where to; RUN/report.html by default.
+        json: Print one JSON object.
+    """
+    from latens.cli import judge
+
+    _show(judge.report(run, data, output), json)
+
+
+@app.command
+def info(run: str, /, *, json: Switch = False) -> None:
+    """Say what RUN is: its settings and why they were chosen, its data, its figures.
+
+        latens info runs/faces
+
+    Args:
+        run: A run folder, or a saved model.
+        json: Print one JSON object.
+    """
+    from latens.cli import judge
+
+    _show(judge.info(run), json)
+
+
+@app.command
+def check(data: str, /, *, size: Text = None, json: Switch = False) -> None:
+    """Say what a model would see in DATA and what it would choose; nothing is trained.
+
+        latens check photos/ --size 64x64
+
+    Args:
+        data: A file, a folder of images, or a built-in name.
+        size: HEIGHTxWIDTH in pixels that image files are brought to; by default their own.
+        json: Print one JSON object.
+    """
+    from latens.cli import judge
+
+    _show(judge.check(data, size), json)

@@ -1,0 +1,87 @@
+"""From the flags of ``latens train`` to an estimator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from latens.distributions import Family
+from latens.neural import VAE, NeuralDensity
+from latens.neural.vocabulary import read
+from latens.nn import Spec
+from latens.objectives import Objective
+from latens.training import Schedule
+from latens.utils import InputError
+from latens.utils.text import nearest
+
+_EXPECTED: dict[str, tuple[Any, str]] = {
+    "objective": (Objective, "an objective such as ELBO() or Distortion() + 4.0 * Rate()"),
+    "likelihood": (Family, "a likelihood such as Bernoulli() or Normal('shared')"),
+    "encoder": (Spec, "a network such as MLP((512, 512)) or Conv((64, 128))"),
+    "decoder": (Spec, "a network such as MLP((512, 512)) or Conv((64, 128))"),
+    "learning_rate": ((int, float, Schedule), "a number or a schedule such as Cosine(0.001)"),
+}
+
+
+def estimator(model: str | None, flags: dict[str, Any]) -> NeuralDensity:
+    """The estimator that ``--model`` writes, with the parameters that single flags give.
+
+    Args:
+        model: the text of an estimator; a VAE without settings where None.
+        flags: parameters by name; those that are None are left as they are, text is read.
+
+    Raises:
+        InputError: an unknown name, or a value of another kind than its place takes.
+
+    >>> estimator("AutoEncoder(latents=2)", {"latents": 4, "encoder": "MLP((8,))", "epochs": None})
+    AutoEncoder(latents=4, encoder=MLP((8,)), random_state=0)
+    """
+    found = VAE() if model is None else read(_called(model))
+    if not isinstance(found, NeuralDensity):
+        raise InputError(f"--model expects an estimator with a network, such as VAE(latents=16); got {found!r}")
+    known = found.get_params(deep=False)
+    for name, value in flags.items():
+        if value is None:
+            continue
+        if name not in known:
+            hint = nearest(name, known) or "; leave it out"
+            raise InputError(f"{flag(name)}: {type(found).__name__} has no {name}{hint}")
+        found.set_params(**{name: _value(name, value)})
+    for name, (kind, expected) in _EXPECTED.items():
+        given = getattr(found, name, None)
+        if given is not None and not isinstance(given, kind):
+            raise InputError(f"{flag(name)} expects {expected}; got {given!r}")
+    if found.random_state is None:
+        found.set_params(random_state=0)
+    return found
+
+
+def image_size(text: str | None) -> tuple[int, int] | None:
+    """Height and width from ``64x48``, or ``64`` for both.
+
+    >>> image_size("64x48"), image_size("64")
+    ((64, 48), (64, 64))
+    """
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise InputError(f"--size expects HEIGHTxWIDTH in pixels, such as 64x64; got {text!r}")
+    return int(parts[0]), int(parts[-1])
+
+
+def _value(name: str, value: Any) -> Any:
+    return read(_called(value)) if name in _EXPECTED and isinstance(value, str) else value
+
+
+def _called(text: str) -> str:
+    """A bare name is a call without arguments."""
+    return f"{text.strip()}()" if text.strip().isidentifier() else text
+
+
+def flag(name: str) -> str:
+    """The flag of a parameter.
+
+    >>> flag("batch_size"), flag("random_state")
+    ('--batch-size', '--seed')
+    """
+    return "--" + {"random_state": "seed"}.get(name, name).replace("_", "-")

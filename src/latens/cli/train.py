@@ -1,0 +1,119 @@
+"""``latens train``: from data to a run folder."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+from typing import Any
+
+from latens.cli import runs
+from latens.cli.live import listening, numbers, write_metrics
+from latens.cli.runs import Run
+from latens.cli.screen import Answer, say, working
+from latens.cli.settings import estimator as from_flags
+from latens.cli.settings import flag, image_size
+from latens.data import Source, load
+from latens.neural import NeuralDensity
+from latens.neural.rows import check_rows
+from latens.neural.vocabulary import read
+from latens.training import leads
+from latens.utils import InputError
+
+
+def train(
+    data: str | None, model: str | None, flags: dict[str, Any], size: str | None, output: str | None, overwrite: bool
+) -> Answer | None:
+    """A new run."""
+    if data is None:
+        raise InputError("latens train expects DATA: a file, a folder of images or a built-in name such as digits")
+    estimator = from_flags(model, flags)
+    pixels = image_size(size)
+    source = read_data(data, pixels)
+    rehearse(estimator, source)
+    path = Path(output) if output else runs.default_path(data, estimator)
+    record = runs.record(data, pixels, source, estimator)
+    if not leads():
+        estimator._fit(source, checkpoint=Run(path).checkpoint)
+        return None
+    with runs.new(path, record, overwrite=overwrite) as run:
+        fit(run, estimator, source)
+        return finish(run, estimator, source)
+
+
+def resume(path: str, device: str | None) -> Answer | None:
+    """Goes on with a run that was interrupted, to the same bits."""
+    run = Run(path)
+    record = run.record()
+    if run.finished:
+        say(f"{run.path} is finished; there is nothing to go on with")
+        return summary(run)
+    size = record["size"]
+    source = read_data(record["data"], None if size is None else (int(size[0]), int(size[1])))
+    runs.check_same(run, source, record["data"])
+    estimator = read(record["estimator"])
+    estimator.set_params(device=device or record["device"])
+    if not leads():
+        estimator._fit(source, checkpoint=run.checkpoint)
+        return None
+    fit(run, estimator, source)
+    return finish(run, estimator, source)
+
+
+def refuse_settings(given: dict[str, Any]) -> None:
+    """A run goes on with the settings it began with."""
+    names = [name if name.isupper() or name[0] == "-" else flag(name) for name, v in given.items() if v is not None]
+    if names:
+        raise InputError(f"--resume goes on with the settings of the run; leave out {', '.join(names)}")
+
+
+def read_data(data: str, size: tuple[int, int] | None = None) -> Source:
+    """The rows, with a word on what was done to them."""
+    with working(f"reading {data}") if leads() else nullcontext():
+        source = load(data, size=size)
+    if leads():
+        for note in notes(source):
+            say(f"note: {note}")
+    return source
+
+
+def notes(source: Source) -> list[str]:
+    """What was done to the data, and what could not be read."""
+    names = ", ".join(name for name, _ in source.skipped[:5]) + (", ..." if len(source.skipped) > 5 else "")
+    skipped = [f"{len(source.skipped)} files could not be read: {names}"] if source.skipped else []
+    return [*source.notes, *skipped]
+
+
+def rehearse(estimator: NeuralDensity, source: Source) -> None:
+    """Meets what can be known to fail before a folder is made."""
+    check_rows(type(estimator).__name__, source)
+    estimator._set_up(source)
+    estimator._recipe(len(source))
+
+
+def fit(run: Run, estimator: NeuralDensity, source: Source) -> None:
+    """Trains, from the checkpoint where there is one."""
+    run.begin(run.record())
+    try:
+        with ExitStack() as stack:
+            estimator._fit(source, checkpoint=run.checkpoint, listener=stack.enter_context(listening(run)))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"Go on with: {run.command()}") from None
+    except OSError as error:
+        if run.checkpoint.exists():
+            say(f"note: what was learned so far is kept; go on with: {run.command()}")
+        raise error
+
+
+def finish(run: Run, estimator: NeuralDensity, source: Source) -> Answer:
+    """The model, its figures, its pictures and its report."""
+    estimator.save(run.path)
+    write_metrics(run, [numbers(row) for row in estimator.history_.rows])
+    runs.write_json(run.summary_file, {"run": str(run.path)})
+    return summary(run)
+
+
+def summary(run: Run) -> Answer:
+    """What a finished run has reached."""
+    if not run.finished:
+        raise InputError(f"{run.path} is not finished; go on with: {run.command()}")
+    return Answer({"run": str(run.path)}, [("run", str(run.path))])

@@ -1,0 +1,110 @@
+"""What a trained model is for: sample, reconstruct, encode, decode, score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latens.cli.opened import columns, label_of, open_model, read_like
+from latens.cli.screen import Answer, working
+from latens.data import Schema, load, write_array
+from latens.neural import NeuralDensity
+from latens.utils import InputError
+
+PICTURES = (".png", ".jpg", ".webp", "")
+MOST_IN_A_GRID = 400
+
+
+def sample(path: str, n: int, output: str | None, seed: int | None, mean: bool | None, label: str | None) -> Answer:
+    """New examples."""
+    estimator = open_model(path)
+    out = output or _place("samples", estimator.schema_, n)
+    means = _is_picture(out) if mean is None else mean
+    y = label_of(estimator, label, n) if n > 0 else None
+    with working("drawing"):
+        rows = estimator.sample(n, seed, y=y, mean=means)
+    if means:
+        what = "decoder means E[x | z]" + ("" if mean else "; --noise shows true draws x ~ p(x | z)")
+    else:
+        what = "true draws x ~ p(x | z)"
+    return _written(
+        out, rows, estimator.schema_, what, {"mean": means, "seed": estimator.seed_ if seed is None else seed}
+    )
+
+
+def reconstruct(path: str, data: str, output: str | None) -> Answer:
+    """What passes through the latent space."""
+    estimator = open_model(path)
+    source = read_like(estimator, data)
+    out = output or _place("reconstructions", estimator.schema_, len(source))
+    with working("reconstructing"):
+        rows = estimator.reconstruct(source)
+    return _written(out, rows, estimator.schema_, "E[x | z] at the posterior mean", {}, source.names)
+
+
+def encode(path: str, data: str, output: str | None) -> Answer:
+    """Posterior means."""
+    estimator = open_model(path)
+    source = read_like(estimator, data)
+    with working("encoding"):
+        z = estimator.transform(source)
+    schema = columns([f"z{i}" for i in range(z.shape[1])])
+    return _written(output or "z.npy", z, schema, "posterior means E[z | x]", {}, source.names)
+
+
+def decode(path: str, points: str, output: str | None, label: str | None) -> Answer:
+    """E[x | z] of given points."""
+    estimator = open_model(path)
+    source = load(points)
+    z = source.take(np.arange(len(source)))
+    out = output or _place("decoded", estimator.schema_, len(z))
+    with working("decoding"):
+        rows = estimator.inverse_transform(z, label_of(estimator, label, len(z)))
+    return _written(out, rows, estimator.schema_, "decoder means E[x | z]", {})
+
+
+def score(path: str, data: str, output: str | None, k: int | None) -> Answer:
+    """log p(x) of each example."""
+    estimator = open_model(path)
+    source = read_like(estimator, data)
+    with working("scoring"):
+        scores = log_likelihoods(estimator, source, k)
+    out = Path(output or "scores.csv")
+    if out.suffix.lower() in PICTURES:
+        raise InputError(f"cannot write scores to {out}; its ending is one of .csv, .npy, .npz, .parquet")
+    write_array(out, scores[:, None], columns(["log_likelihood"]), source.names)
+    lowest = np.argsort(scores)[:5].tolist()
+    named = [(source.names[i] if source.names else f"row {i}", f"{scores[i]:.2f}") for i in lowest]
+    figures = {"mean": scores.mean(), "min": scores.min(), "max": scores.max()}
+    data_ = {"output": str(out), "n": len(scores), "unit": "nats", **figures, "lowest": dict(named)}
+    lines = [(name, f"{value:.2f} nats") for name, value in figures.items()]
+    few = ", ".join(f"{name} ({value})" for name, value in named)
+    return Answer(
+        data_, [*lines, ("least likely", few)], (), [f"wrote {out}: log p(x) of {len(scores)} examples, in nats"]
+    )
+
+
+def log_likelihoods(estimator: NeuralDensity, source: Any, k: int | None) -> np.ndarray:
+    """log p(x) in nats; refused by an estimator without a density."""
+    return estimator.score_samples(source) if k is None else estimator.score_samples(source, k=k)  # type: ignore[call-arg]
+
+
+def _written(
+    out: str, rows: np.ndarray, schema: Schema, what: str, more: dict[str, Any], names: list[str] | None = None
+) -> Answer:
+    write_array(out, rows, schema, names)
+    noun = "images" if _is_picture(out) else "rows"
+    data = {"output": out, "n": len(rows), "shape": list(rows.shape), "what": what, **more}
+    return Answer(data, closing=[f"wrote {out}: {len(rows)} {noun}, {what}"])
+
+
+def _place(name: str, schema: Schema, n: int) -> str:
+    if schema.kind == "image":
+        return f"{name}.png" if n <= MOST_IN_A_GRID else f"{name}.npy"
+    return f"{name}.csv" if schema.kind == "table" else f"{name}.npy"
+
+
+def _is_picture(out: str) -> bool:
+    return Path(out).suffix.lower() in PICTURES or out.endswith("/")
