@@ -7,30 +7,38 @@ import sys
 import pytest
 import torch
 
+from latens.utils.storage import load_tensors
+
+pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
+
 SCRIPT = """
-import json, os, sys, torch
+import json, os, pathlib, sys, torch
 from torch import nn
 from latens.training import Linear, Recipe, ResidentBatches, loop, minimise
 from latens.training.events import Recovered
 
 torch.set_num_threads(1)
 kind, out = sys.argv[1], sys.argv[2]
+loop.CHECKPOINT_SECONDS, loop.CHECKPOINT_SHARE, loop.CHECK_STEPS, loop.SNAPSHOT_STEPS = 0.0, 1e9, 3, 3
 rank = int(os.environ.get("RANK", 0))
 x = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
-torch.manual_seed(0 if kind != "start" else rank)
+torch.manual_seed(rank)
 net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 4)).double()
 x = x.double()
 calls = iter(range(10**6))
 
 def loss(batch, progress):
-    noise = torch.randn_like(batch[0]) if kind == "noise" else 0.0
+    noise = torch.randn_like(batch[0]) if kind in ("noise", "stop") else 0.0
+    if kind == "stop" and 0.5 < progress < 1.0:
+        os._exit(0)
     error = (net(batch[0] + noise) - batch[0]).square()
     wrong = float("nan") if kind == "nan" and rank == 1 and next(calls) == 18 else 1.0
     return {"loss": error.mean() * wrong, "each": error.mean(0)}
 
 told = []
 recipe = Recipe(5, 16, Linear(0.02, 0.0), ema=0.8, clip=0.5, patience=3, precision="float32")
-history = minimise(net, loss, ResidentBatches(x), recipe, held_out=ResidentBatches(x[:37]), listener=told.append)
+history = minimise(net, loss, ResidentBatches(x), recipe, held_out=ResidentBatches(x[:37]), listener=told.append,
+                   checkpoint=pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else None)
 weights = torch.cat([p.detach().reshape(-1) for p in net.parameters()]).tolist()
 rows = [[v for k, v in row.items() if k not in ("seconds", "each", "held_out_each")] for row in history.rows]
 each = [row["each"] for row in history.rows]
@@ -45,12 +53,12 @@ def _port():
         return str(s.getsockname()[1])
 
 
-def _run(tmp_path, kind, world):
+def _run(tmp_path, kind, world, *arguments):
     out, port, processes = tmp_path / f"{kind}{world}-", _port(), []
     for rank in range(world):
         group = {"RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         environment = {**os.environ, **(group if world > 1 else {}), "GLOO_SOCKET_IFNAME": "lo"}
-        processes.append(subprocess.Popen([sys.executable, "-c", SCRIPT, kind, str(out)], env=environment))
+        processes.append(subprocess.Popen([sys.executable, "-c", SCRIPT, kind, str(out), *arguments], env=environment))
     return processes, [f"{out}{rank}" for rank in range(world)]
 
 
@@ -64,7 +72,6 @@ def _results(run):
     return results
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
 def test_two_processes_learn_what_one_does(tmp_path):
     single, pair = _run(tmp_path, "plain", 1), _run(tmp_path, "plain", 2)
     (one,), (first, second) = _results(single), _results(pair)
@@ -75,11 +82,18 @@ def test_two_processes_learn_what_one_does(tmp_path):
     assert first["events"] > 0 == second["events"]
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
-def test_processes_start_from_the_first_and_decide_alike(tmp_path):
-    start = _results(_run(tmp_path, "start", 2))
-    assert start[0]["weights"] == start[1]["weights"]
+def test_processes_recover_together(tmp_path):
     broken = _results(_run(tmp_path, "nan", 2))
     assert broken[0]["weights"] == broken[1]["weights"]
     assert [len(r["rows"]) for r in broken] == [5, 5]
     assert len(broken[0]["recovered"]) == 1
+
+
+def test_processes_that_were_killed_go_on_with_the_same_bits(tmp_path):
+    whole, stopped = _run(tmp_path, "noise", 2), _run(tmp_path, "stop", 2, str(tmp_path / "c.safetensors"))
+    assert [p.wait(timeout=60) for p in stopped[0]] == [0, 0]
+    first, second = _results(whole)
+    assert load_tensors(tmp_path / "c.safetensors")[1]["position"].startswith('{"epoch": 2, "step": 3,')
+    again = _results(_run(tmp_path, "noise", 2, str(tmp_path / "c.safetensors")))
+    assert again[0]["weights"] == first["weights"] == second["weights"]
+    assert again[0]["rows"] == first["rows"]

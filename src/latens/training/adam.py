@@ -42,7 +42,8 @@ class Adam:
         self._bad = torch.zeros((), device=device)
         self._scale = torch.ones((), device=device)
         self._groups = _by_dtype(self.weights)
-        self._update = _fused if device.type in ("cpu", "cuda") else _plain
+        fused = device.type in ("cpu", "cuda") and hasattr(torch, "_fused_adamw_")
+        self._update = _fused if fused else _plain
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], learning_rate: float) -> None:

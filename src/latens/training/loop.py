@@ -141,7 +141,7 @@ class _Run:
         if self.checkpoint is not None and self.world.any(self.checkpoint.exists()):
             self.state.read(self.checkpoint, self.fingerprint())
             position = self.state.position
-            self.meter = Meter.restored(position.meter)
+            self.meter = self.restored_meter()
         self.clock = time.perf_counter() - position.seconds
         self.state.take_snapshot()
         sizes = (self.recipe.epochs, self.steps, len(self.batches), self.precision)
@@ -215,7 +215,7 @@ class _Run:
                 f"{rate:.3g}. The weights are the last good ones. Check the data, or lower the learning rate."
             )
         state.position.recoveries, state.position.factor = recoveries, failed.factor / 2
-        self.meter = Meter.restored(state.position.meter) if state.position.meter else Meter()
+        self.meter = self.restored_meter()
         factor = state.position.factor
         self.tell(events.Recovered(bad.name, bad.value, epoch, bad.batch + 1, factor, recoveries))
 
@@ -273,11 +273,17 @@ class _Run:
         """A state to go back to, and from time to time its checkpoint."""
         position, now = self.state.position, time.perf_counter()
         position.meter, position.seconds = self.meter.state(), now - self.clock
+        if self.meter.names:
+            position.meter["sums"] = self.world.gather(torch.from_numpy(self.meter.sums)).tolist()
         self.state.take_snapshot()
         self.snapshot_time = now
         pause = max(CHECKPOINT_SECONDS, self.write_seconds / CHECKPOINT_SHARE)
         if position.stopped or now - self.written >= pause:
             self.write()
+
+    def restored_meter(self) -> Meter:
+        saved = self.state.position.meter
+        return Meter.restored({**saved, "sums": saved["sums"][self.world.rank]}) if saved.get("names") else Meter()
 
     def write(self) -> None:
         if self.checkpoint is not None and self.world.rank == 0:

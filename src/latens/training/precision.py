@@ -20,7 +20,7 @@ CONVOLUTION = {"cpu": 1 << 13, "cuda": 1 << 15}
 
 
 def choose(precision: Precision, module: nn.Module, rows: int, device: torch.device) -> Precision:
-    """ "float32" or "bf16"; "auto" takes bf16 where the hardware has it and the network is large enough to gain.
+    """The precision to train in; "auto" takes bf16 where the hardware has it and the network is large enough to gain.
 
     >>> choose("auto", nn.Linear(4, 4), 32, torch.device("cpu"))
     'float32'
