@@ -1,0 +1,157 @@
+"""Networks: any size in, any size out, and no element cut off from another."""
+
+from math import prod
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from latens.nn import MLP, Conv, Site, View
+from latens.nn.activation import ACTIVATIONS
+from latens.utils.errors import InputError
+
+SHAPES = [(1, 1, 1), (1, 1, 17), (3, 2, 3), (1, 5, 5), (2, 7, 13), (3, 8, 8), (4, 13, 7), (1, 19, 4), (1, 28, 28)]
+IMAGES = {"x".join(map(str, shape)): shape for shape in SHAPES}
+SPECS = {
+    "mlp": MLP((12, 9)),
+    "linear map": MLP(()),
+    "conv": Conv((4, 6)),
+    "one level": Conv((5,), blocks=1, activation="tanh"),
+    "three levels": Conv((3, 4, 5), blocks=1, activation="gelu"),
+}
+
+
+def shaken(network):
+    """With every weight moved, so that no layer that starts at zero hides what lies behind it."""
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+    return network.double()
+
+
+def jacobian(network, shape):
+    """|d out / d in| of one random input, ``(out, in)``."""
+    x = torch.randn(1, *shape, dtype=torch.float64)
+    matrix = torch.autograd.functional.jacobian(lambda t: network(t).flatten(), x)
+    return matrix.reshape(-1, prod(shape)).abs()
+
+
+@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_every_pixel_of_the_decoder_depends_on_the_code(spec, image):
+    torch.manual_seed(0)
+    network = shaken(spec.build(Site(event_shape=image, context_shape=(3,))))
+    z = torch.randn(2, 3, dtype=torch.float64)
+    with torch.no_grad():
+        out = network(z)
+    assert out.shape == (2, *image)
+    moved = out[1] - out[0]
+    assert moved.abs().min() > 1e-9
+    assert moved.unique().numel() == moved.numel(), "two pixels move exactly alike"
+
+
+@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+@pytest.mark.parametrize("name", [name for name in SPECS if name != "linear map"])
+def test_the_encoder_sees_every_pixel(name, image):
+    torch.manual_seed(1)
+    network = shaken(SPECS[name].build(Site(event_shape=(5,), context_shape=image)))
+    x = torch.randn(1, *image, dtype=torch.float64, requires_grad=True)
+    out = network(x)
+    assert out.shape == (1, 5)
+    slope = torch.autograd.grad(out.square().sum(), x)[0]
+    assert slope.abs().min() > 1e-9
+
+
+def test_every_element_of_a_small_network_depends_on_every_other():
+    torch.manual_seed(2)
+    assert jacobian(shaken(SPECS["conv"].build(Site((5,), (2, 5, 3)))), (2, 5, 3)).min() > 1e-9
+    assert jacobian(shaken(SPECS["conv"].build(Site((2, 5, 3), (4,)))), (4,)).min() > 1e-9
+
+
+def test_examples_do_not_see_each_other():
+    torch.manual_seed(3)
+    x = torch.randn(4, 3, 9, 7, dtype=torch.float64)
+    other = x.clone()
+    other[1:] = 0.0
+    for spec in (MLP((8,)), Conv((4, 6))):
+        network = shaken(spec.build(Site((5,), (3, 9, 7))))
+        torch.testing.assert_close(network(x)[0], network(other)[0], rtol=1e-12, atol=1e-12)
+
+
+def test_an_mlp_is_the_formula():
+    torch.manual_seed(4)
+    network = MLP((6, 4), "tanh").build(Site((2, 3), (5, 2))).double()
+    w1, b1, w2, b2, w3, b3 = (p.detach().numpy() for p in network.parameters())
+    x = np.random.default_rng(0).normal(size=(7, 5, 2))
+    h = np.tanh(np.tanh(x.reshape(7, 10) @ w1.T + b1) @ w2.T + b2)
+    expected = (h @ w3.T + b3).reshape(7, 2, 3)
+    np.testing.assert_allclose(network(torch.tensor(x)).detach().numpy(), expected, rtol=1e-12)
+
+
+def test_a_linear_map_is_linear():
+    network = MLP(()).build(Site((3,), (4,))).double()
+    a, b = torch.randn(2, 5, 4, dtype=torch.float64)
+    torch.testing.assert_close(network(a + b), network(a) + network(b) - network(torch.zeros_like(a)))
+
+
+def test_the_untrained_blocks_of_a_pyramid_change_nothing():
+    torch.manual_seed(5)
+    deep = Conv((4, 6), blocks=3).build(Site((5,), (1, 9, 9)))
+    shallow = Conv((4, 6), blocks=0).build(Site((5,), (1, 9, 9)))
+    strided = [m for m in deep.levels if isinstance(m, nn.Conv2d)]
+    for mine, theirs in zip([m for m in shallow.levels if isinstance(m, nn.Conv2d)], strided):
+        mine.load_state_dict(theirs.state_dict())
+    shallow.head.load_state_dict(deep.head.state_dict())
+    x = torch.randn(3, 1, 9, 9)
+    torch.testing.assert_close(deep(x), shallow(x))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_serves_both_networks(name):
+    torch.manual_seed(6)
+    x = torch.randn(3, 1, 6, 5)
+    outs = [spec.build(Site((4,), (1, 6, 5)))(x) for spec in (MLP((8,), name), Conv((4,), activation=name))]
+    assert all(out.isfinite().all() and out.std() > 0 for out in outs)
+
+
+WRONG = {
+    "no channels": (lambda: Conv(()), "at least one positive number of channels"),
+    "half a channel": (lambda: Conv((1.5,)), "positive number of channels"),
+    "no units": (lambda: MLP((0,)), "positive whole numbers of units"),
+    "activation": (lambda: MLP((8,), "rellu"), "did you mean 'relu'"),
+    "vectors": (lambda: Conv((8,)).build(Site((4,), (5,))), r"\(5,\) -> \(4,\). Use MLP"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_specification_is_refused(name):
+    make, message = WRONG[name]
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+def test_a_view_centres_and_scales(scale):
+    batch = torch.tensor(np.random.default_rng(1).normal(3.0, 2.0, size=(50, 4)) * scale)
+    seen = View(batch)(batch)
+    np.testing.assert_allclose(seen.mean(0), 0.0, atol=1e-9)
+    np.testing.assert_allclose(seen.numpy().std(0), 1.0, rtol=1e-9)
+
+
+def test_a_view_of_an_image_has_one_scale():
+    batch = torch.tensor(np.random.default_rng(2).normal(size=(9, 2, 3, 4)) * np.arange(1.0, 5.0))
+    expected = (batch - batch.mean()) / batch.std(correction=0)
+    torch.testing.assert_close(View(batch)(batch), expected)
+
+
+def test_a_view_of_large_counts_is_logarithmic():
+    batch = torch.tensor([[0.0], [9.0], [99.0]], dtype=torch.float64)
+    logs = np.log(np.array([1.0, 10.0, 100.0]))
+    expected = (logs - logs.mean()) / logs.std()
+    np.testing.assert_allclose(View(batch)(batch)[:, 0], expected, rtol=1e-12)
+
+
+def test_a_constant_column_is_shown_as_zero():
+    batch = torch.tensor([[5.0, 1.0], [5.0, 2.0]])
+    assert View(batch)(batch)[:, 0].tolist() == [0.0, 0.0]
