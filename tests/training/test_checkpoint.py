@@ -168,3 +168,16 @@ def test_recoveries_outlive_an_interruption(tmp_path):
     again = minimise(resumed, _loss(resumed), ResidentBatches(X), RECIPE, checkpoint=path)
     assert (history.recoveries, again.recoveries) == (1, 1)
     assert torch.equal(whole.weight, resumed.weight)
+
+
+def test_slow_steps_are_saved_by_the_clock(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 1e9)
+    whole, broken, resumed, path = _net(), _net(), _net(), tmp_path / "c.safetensors"
+    minimise(whole, _loss(whole), ResidentBatches(X), RECIPE)
+    with pytest.raises(Stop):
+        minimise(broken, _loss(broken, 16), ResidentBatches(X), RECIPE, checkpoint=path)
+    assert load_tensors(path)[1]["position"].startswith('{"epoch": 1, "step": 4,')
+    minimise(resumed, _loss(resumed), ResidentBatches(X), RECIPE, checkpoint=path)
+    assert torch.equal(whole.weight, resumed.weight)

@@ -1,11 +1,12 @@
 """AdamW with clipping and skipping folded into its one fused pass over the weights.
 
 The gradient's norm is measured once. The kernel divides by ``max(1, norm / clip)`` as it reads, and does nothing where
-the norm is not finite; the number of steps so skipped is counted on the device, and no step waits for it.
+the norm is not finite; only steps that were done are counted, on the device, and no step waits for it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -38,27 +39,30 @@ class Adam:
         self.second = [torch.zeros_like(w) for w in self.weights]
         device = self.weights[0].device
         self.steps = torch.zeros((), device=device)
-        self.skipped = torch.zeros((), device=device)
+        self._finite = torch.zeros((), device=device)
         self._bad = torch.zeros((), device=device)
         self._scale = torch.ones((), device=device)
         self._groups = _by_dtype(self.weights)
         fused = device.type in ("cpu", "cuda") and hasattr(torch, "_fused_adamw_")
         self._update = _fused if fused else _plain
 
-    @torch.no_grad()
     def step(self, gradients: list[Tensor], learning_rate: float) -> None:
         """One update; ``gradients`` may be overwritten."""
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        torch.ne(norm.mul(0), 0, out=self._bad)
-        if self.clip is not None:
-            torch.div(norm, self.clip, out=self._scale).clamp_(min=1)
-        self.steps.add_(1)
-        for group in self._groups:
-            chosen = (gradients, self.weights, self.first, self.second)
-            lists = chosen if len(self._groups) == 1 else tuple([each[i] for i in group] for each in chosen)
-            self._update(self, learning_rate, *lists)
-        self.steps.sub_(self._bad)
-        self.skipped.add_(self._bad)
+        with torch.no_grad():
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+            torch.lt(norm, math.inf, out=self._finite)
+            torch.logical_not(self._finite, out=self._bad)
+            if self.clip is not None:
+                torch.div(norm, self.clip, out=self._scale).clamp_(min=1)
+            self.steps.add_(self._finite)
+            for group in self._groups:
+                chosen = (gradients, self.weights, self.first, self.second)
+                lists = chosen if len(self._groups) == 1 else tuple([each[i] for i in group] for each in chosen)
+                self._update(self, learning_rate, *lists)
+
+    def skipped(self, steps: int) -> int:
+        """How many of ``steps`` steps had a gradient that was not finite; waits for the device."""
+        return steps - int(self.steps.item())
 
 
 def _fused(
@@ -78,7 +82,7 @@ def _fused(
         eps=adam.eps,
         amsgrad=False,
         maximize=False,
-        grad_scale=adam._scale,
+        grad_scale=None if adam.clip is None else adam._scale,
         found_inf=adam._bad,
     )
 

@@ -154,9 +154,11 @@ class _Run:
         for batch in self.batches.epoch(self.recipe.batch_size, *place):
             self.step(batch)
             position.step += 1
-            if position.step % CHECK_STEPS == 0 and position.step < self.steps and not self.check():
+            now = time.perf_counter()
+            due = position.step % CHECK_STEPS == 0 or self.late(now)
+            if due and position.step < self.steps and not self.check():
                 return
-            self.tick()
+            self.tick(now)
         if self.check():
             self.end_epoch()
 
@@ -170,12 +172,14 @@ class _Run:
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in state.trained]
         rate = float(at(self.recipe.learning_rate, progress)) * state.position.factor
         state.adam.step(self.world.average(gradients), rate)
-        state.average.update(state.position.epoch * self.steps + state.position.step + 1)
+        state.average.update(self.done() + 1)
         self.meter.add(terms, len(batch[0]))
 
+    def done(self) -> int:
+        return self.state.position.epoch * self.steps + self.state.position.step
+
     def progress(self) -> float:
-        position = self.state.position
-        return (position.epoch * self.steps + position.step) / (self.recipe.epochs * self.steps)
+        return self.done() / (self.recipe.epochs * self.steps)
 
     def autocast(self) -> AbstractContextManager:
         if self.precision == "float32":
@@ -189,15 +193,20 @@ class _Run:
         if self.world.any(bad is not None):
             self.recover(bad or Bad("a number in another process", math.nan, self.meter.batches - 1))
             return False
-        position = self.state.position
-        late = self.world.size == 1 and time.perf_counter() - self.snapshot_time > SNAPSHOT_SECONDS
-        if position.step < self.steps and (late or position.step % SNAPSHOT_STEPS == 0):
+        step = self.state.position.step
+        if step < self.steps and (step % SNAPSHOT_STEPS == 0 or self.late(time.perf_counter())):
             self.save()
         return True
 
+    def late(self, now: float) -> bool:
+        """Whether slow steps call for a snapshot early; several processes cannot go by their own clocks."""
+        return now - self.snapshot_time > SNAPSHOT_SECONDS and self.world.size == 1
+
     def skips(self) -> Bad | None:
-        position, skipped = self.state.position, self.state.adam.skipped.item()
-        if skipped <= SKIPS + (position.epoch * self.steps + position.step) // 100:
+        done = self.done()
+        if done >= 1 << 24:  # float32, in which the kernel counts its steps, ends here
+            return None
+        if self.state.adam.skipped(done) <= SKIPS + done // 100:
             return None
         return Bad("the gradient", math.nan, self.meter.batches - 1)
 
@@ -301,8 +310,7 @@ class _Run:
             "processes": str(self.world.size),
         }
 
-    def tick(self) -> None:
-        now = time.perf_counter()
+    def tick(self, now: float) -> None:
         if self.listener is not None and now - self.tick_time >= TICK_SECONDS:
             self.tick_time = now
             position = self.state.position
@@ -319,8 +327,8 @@ class _Run:
 
     def finish(self) -> History:
         self.state.settle()
-        self.module.eval()
+        self.module.eval().zero_grad()
         position = self.state.position
         self.tell(events.Stopped(position.stopped, position.epoch, position.best_epoch))
-        skipped = int(self.state.adam.skipped.item())
+        skipped = self.state.adam.skipped(self.done())
         return History(position.rows, position.stopped, position.best_epoch, skipped, position.recoveries)

@@ -72,7 +72,7 @@ class State:
         """Everything that is restored together."""
         lists = {"first": self.adam.first, "second": self.adam.second, "average": self.average.averages}
         moments = {f"{name}.{i}": t for name, tensors in lists.items() for i, t in enumerate(tensors)}
-        return self.model() | moments | {"adam.steps": self.adam.steps, "adam.skipped": self.adam.skipped}
+        return self.model() | moments | {"adam.steps": self.adam.steps}
 
     def take_snapshot(self) -> None:
         """Remembers this state; an interruption half-way leaves none, never a mixed one."""
