@@ -113,7 +113,8 @@ def points(family, shape, seed=1):
 def expectation(family, f, shape):
     """The sum or integral of f(x) over the support, by quadrature."""
     if family.measure == "counting":
-        return sum(f(x.expand(shape)) for x in atoms(family))
+        x = atoms(family)
+        return f(x.reshape(-1, *[1] * len(shape)).expand(-1, *shape)).sum(0)
     at = lambda x: f(torch.full(shape, float(x), dtype=torch.float64)).numpy()  # noqa: E731
     if family.support == "unit":  # x = sin^2, which softens what a Beta does at the ends
         total, _ = quad_vec(lambda t: at(np.sin(t) ** 2) * np.sin(2 * t), 1e-6, math.pi / 2 - 1e-6, epsabs=1e-10)
@@ -133,9 +134,9 @@ def test_total_mass_is_one(family):
 def test_mean_and_stddev_are_those_of_the_density(family):
     p = make(family, (1,), (6,))
     atol = 2e-2 if family.support == "lattice" else 1e-6  # the mean on a lattice is that of the clipped logistic
-    first = expectation(family, lambda x: x[:, 0] * p.log_prob(x).exp(), (6, 1))
+    first = expectation(family, lambda x: x[..., 0] * p.log_prob(x).exp(), (6, 1))
     torch.testing.assert_close(p.mean[:, 0], first, atol=atol, rtol=1e-6)
-    second = expectation(family, lambda x: (x[:, 0] - first).square() * p.log_prob(x).exp(), (6, 1))
+    second = expectation(family, lambda x: (x[..., 0] - first).square() * p.log_prob(x).exp(), (6, 1))
     torch.testing.assert_close(p.stddev[:, 0], second.sqrt(), atol=atol, rtol=1e-6)
 
 
@@ -361,6 +362,26 @@ def test_gradients_are_those_of_finite_differences(family):
     x = points(family, (3, 2))
     inputs = [t.requires_grad_() for t in (params, shared) if t is not None]
     assert torch.autograd.gradcheck(lambda p, s=None: family(p, (2,), s).log_prob(x), inputs)
+
+
+@every
+def test_gradients_to_the_value_are_those_of_finite_differences(family):
+    """A prior is asked for the gradient to the latents it scores."""
+    if family.measure == "counting":
+        pytest.skip("data are not moved")
+    params, shared = numbers(family, (2,), (3,))
+    x = points(family, (3, 2)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: family(params, (2,), shared).log_prob(x), x)
+    wide = points(family, (2, 1, 2)).requires_grad_()  # broadcast against the batch
+    assert torch.autograd.gradcheck(lambda x: family(params, (2,), shared).log_prob(x), wide)
+
+
+@every
+def test_second_derivatives_are_those_of_finite_differences(family):
+    params, shared = numbers(family, (2,), (3,))
+    x = points(family, (3, 2))
+    inputs = [t.requires_grad_() for t in (params, shared) if t is not None]
+    assert torch.autograd.gradgradcheck(lambda p, s=None: family(p, (2,), s).log_prob(x), inputs)
 
 
 @every

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
+import torch
 from torch import Tensor, distributions
-from torch.nn.functional import softplus
 
 from latens.distributions import noise
 from latens.distributions.base import Family, Shape
@@ -13,18 +16,44 @@ from latens.distributions.bounds import parameters
 from latens.distributions.elementwise import Elementwise, Univariate
 
 LARGEST = 1e4
+LOG2_E = 1.0 / math.log(2.0)
+
+
+class _LogBernoulli(torch.autograd.Function):
+    """x logits - log(1 + exp(logits)), the logits kept from infinity."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, logits: Tensor) -> Tensor:
+        ctx.save_for_backward(x, logits)
+        logits = logits.clamp(-LARGEST, LARGEST)
+        tail = logits.abs().mul_(-LOG2_E).exp2_().log1p_()
+        return (x * logits).sub_(logits.clamp_(min=0.0)).sub_(tail)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, logits = ctx.saved_tensors
+        to_x, to_logits = ctx.needs_input_grad
+        return (
+            (logits.clamp(-LARGEST, LARGEST) * grad).sum_to_size(x.shape) if to_x else None,
+            ((x - logits.sigmoid()) * grad).sum_to_size(logits.shape) if to_logits else None,
+        )
 
 
 class BernoulliElement(Univariate, distributions.Bernoulli):
     """p(x = 1) = sigmoid(logits)."""
 
-    def __init__(self, logits: Tensor) -> None:
-        super().__init__(logits.shape)
-        self.logits = logits
+    def __init__(self, unbounded_logits: Tensor) -> None:
+        super().__init__(unbounded_logits.shape)
+        self.unbounded_logits = unbounded_logits
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """log p(x = 1) / p(x = 0)."""
+        return self.unbounded_logits.clamp(-LARGEST, LARGEST)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """x logits - log(1 + exp(logits))."""
-        return x * self.logits - softplus(self.logits)
+        return _LogBernoulli.apply(x, self.unbounded_logits)
 
     def draw(self, shape: Shape) -> Tensor:
         """1 where uniform noise falls below the probability."""
@@ -55,4 +84,4 @@ class Bernoulli(Family):
         """The distribution with these logits."""
         (logits,) = parameters(params, 1, event_shape)
         logits = logits if offset is None else logits + offset
-        return Elementwise(BernoulliElement(logits.clamp(-LARGEST, LARGEST)), len(event_shape))
+        return Elementwise(BernoulliElement(logits), len(event_shape))

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from latens.distributions.base import Shape
 
-LARGEST = 32_768
+LARGEST = 65_536
 
 
 def blocks(shape: Shape, like: Tensor) -> Iterator[tuple[int | slice, ...]]:
-    """Indices that cut a tensor of this shape into blocks of at most 32,768 elements; one block on an accelerator.
+    """Indices that cut a tensor of this shape into blocks of at most 65,536 elements; one block on an accelerator.
 
     Example:
         >>> import torch
-        >>> list(blocks((2, 3, 20_000), torch.zeros(())))[:2]
+        >>> list(blocks((2, 3, 50_000), torch.zeros(())))[:2]
         [(0, slice(0, 1, None)), (0, slice(1, 2, None))]
     """
     axis = next((i for i in range(len(shape)) if prod(shape[i + 1 :]) <= LARGEST), 0)

@@ -40,7 +40,7 @@ class CategoricalElement(Univariate):
     @property
     def mean(self) -> Tensor:
         """E[x] of the index: meaningful where the classes are ordered."""
-        return self.log_probs.exp() @ self._indices()
+        return (self.log_probs.exp() * self._indices()).sum(-1)
 
     @property
     def variance(self) -> Tensor:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from latens.distributions import noise
@@ -31,45 +30,52 @@ class _LogCell(torch.autograd.Function):
 
     sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), in which nothing cancels. The log-scale is kept
     above ``narrowest``. The derivatives are found on the way, block by block, while all the parts are still in the
-    processor's cache; those out of bounds still lead back in.
+    processor's cache; out of bounds they are those at the bound, which lead back in or vanish.
     """
 
     @staticmethod
     def forward(ctx: Any, loc: Tensor, log_scale: Tensor, lower: Tensor, upper: Tensor, narrowest: float) -> Tensor:
         shape = torch.broadcast_shapes(loc.shape, log_scale.shape, lower.shape)
         given = [t.expand(shape) for t in (loc, log_scale, lower, upper)]
-        found = [loc.new_empty(shape) for _ in range(3 if any(ctx.needs_input_grad) else 1)]
+        log_mass, *slopes = (loc.new_empty(shape) for _ in range(3 if any(ctx.needs_input_grad) else 1))
         for block in blocks(shape, loc):
-            _log_cell([t[block] for t in given], narrowest, [t[block] for t in found])
-        ctx.save_for_backward(*found[1:])
-        ctx.shapes = loc.shape, log_scale.shape
-        return found[0]
+            cell = _Cell(narrowest, *(t[block] for t in given))
+            cell.log_mass(log_mass[block])
+            for slope, found in zip(slopes, cell.slopes() if slopes else ()):
+                slope[block] = found
+        ctx.save_for_backward(loc, log_scale, lower, upper, *slopes)
+        ctx.narrowest = narrowest
+        return log_mass
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        to_loc, to_scale = (t * grad for t in ctx.saved_tensors)
-        return to_loc.sum_to_size(ctx.shapes[0]), to_scale.sum_to_size(ctx.shapes[1]), None, None, None
+        loc, log_scale, lower, upper, *slopes = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative is asked for
+            slopes = _Cell(ctx.narrowest, loc, log_scale, lower, upper).slopes()
+        to_loc, to_scale = (t * grad for t in slopes)
+        return to_loc.sum_to_size(loc.shape), to_scale.sum_to_size(log_scale.shape), None, None, None
 
 
-def _log_cell(given: list[Tensor], narrowest: float, found: list[Tensor]) -> None:
-    """Writes the log mass and, where there is room for them, its derivatives."""
-    loc, log_scale, lower, upper = given
-    log_mass, *derivatives = found
-    loc, bounded_scale = loc.clamp(-FARTHEST, FARTHEST), log_scale.clamp(narrowest, WIDEST)
-    rate = (bounded_scale * -LOG2_E).exp2_()
-    b, a = (upper - loc).mul_(rate), (lower - loc).mul_(rate)
-    width = (b - a).clamp_(max=WIDEST_CELL)
-    gap = width.neg().expm1_().neg_()
-    torch.mul(b.abs().sigmoid_(), gap, out=log_mass)
-    log_mass.mul_(a.abs().sigmoid_()).log_().add_(b.clamp(max=0.0)).sub_(a.clamp(min=0.0))
-    if derivatives:
-        to_loc, to_scale = derivatives
-        below, above = b.neg().sigmoid_(), a.sigmoid()
-        torch.sub(above, below, out=to_loc).mul_(rate)
-        torch.mul(a, above, out=to_scale).sub_(b.mul_(below)).sub_(width.mul_(gap.reciprocal_().sub_(1.0)))
-        outward = bounded_scale.neg_().add_(log_scale).mul_(to_scale) > 0.0
-        to_scale.masked_fill_(outward, 0.0)
+class _Cell:
+    """A cell of the lattice, its ends in units of the scale."""
+
+    def __init__(self, narrowest: float, loc: Tensor, log_scale: Tensor, lower: Tensor, upper: Tensor) -> None:
+        loc, log_scale = loc.clamp(-FARTHEST, FARTHEST), log_scale.clamp(narrowest, WIDEST)
+        self.rate = (log_scale * -LOG2_E).exp2()
+        self.a, self.b = (lower - loc) * self.rate, (upper - loc) * self.rate
+        self.width = (self.b - self.a).clamp(max=WIDEST_CELL)
+        self.gap = -(-self.width).expm1()
+
+    def log_mass(self, out: Tensor) -> None:
+        """Writes log(sigmoid(b) sigmoid(-a) gap)."""
+        torch.mul(self.b.abs().sigmoid_(), self.gap, out=out)
+        out.mul_(self.a.abs().sigmoid_()).log_().add_(self.b.clamp(max=0.0)).sub_(self.a.clamp(min=0.0))
+
+    def slopes(self) -> list[Tensor]:
+        """Its derivatives in the location and the log-scale; differentiable themselves."""
+        below, above = (-self.b).sigmoid(), self.a.sigmoid()
+        to_scale = self.a * above - self.b * below - self.width * (self.gap.reciprocal() - 1.0)
+        return [(above - below) * self.rate, to_scale]
 
 
 class DiscretizedLogisticElement(Univariate):

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor
-from torch.autograd.function import once_differentiable
 
 from latens.distributions import noise
 from latens.distributions.base import Distribution, Family, Shape
@@ -21,36 +20,32 @@ LOG2_E = 1.0 / math.log(2.0)
 
 
 class _LogMix(torch.autograd.Function):
-    """log sum_k exp(log_weights_k + terms_k) / sum_k exp(log_weights_k) along an axis.
+    """log sum_k exp(logits_k + terms_k) / sum_k exp(logits_k) along an axis.
 
-    Its derivatives are the softmaxes, which are those of the bounded logits too: no step leads further out.
+    Its derivatives are softmaxes, those of the bounded logits out of bounds too: they lead back in or vanish.
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, terms: Tensor, axis: int) -> Tensor:
+        ctx.save_for_backward(logits, terms)
+        ctx.axis = axis
         logits = logits.clamp(-LARGEST, LARGEST)
-        joint = logits + terms
-        weights, total = _softmax_and_log_sum(logits, axis)
-        shares, joint_total = _softmax_and_log_sum(joint, axis)
-        ctx.save_for_backward(weights, shares)
-        ctx.axis, ctx.shapes = axis, (logits.shape, terms.shape)
-        return (joint_total - total).squeeze(axis)
+        return (_log_sum(logits + terms, axis) - _log_sum(logits, axis)).squeeze(axis)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        weights, shares = ctx.saved_tensors
+        logits, terms = ctx.saved_tensors
+        bounded = logits.clamp(-LARGEST, LARGEST)
         grad = grad.unsqueeze(ctx.axis)
-        to_logits = (shares - weights).mul_(grad).sum_to_size(ctx.shapes[0])
-        return to_logits, (shares * grad).sum_to_size(ctx.shapes[1]), None
+        to_terms = (bounded + terms).softmax(ctx.axis) * grad
+        to_logits = to_terms - bounded.softmax(ctx.axis) * grad
+        return to_logits.sum_to_size(logits.shape), to_terms.sum_to_size(terms.shape), None
 
 
-def _softmax_and_log_sum(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Powers of 2: on a CPU, exp is many times slower where single precision is denormal."""
+def _log_sum(x: Tensor, axis: int) -> Tensor:
+    """log sum exp, by powers of 2: on a CPU, exp is many times slower where single precision is denormal."""
     top = x.amax(axis, keepdim=True)
-    mass = (x - top).mul_(LOG2_E).exp2_()
-    total = mass.sum(axis, keepdim=True)
-    return mass.div_(total), total.log_().add_(top)
+    return (x - top).mul_(LOG2_E).exp2_().sum(axis, keepdim=True).log_().add_(top)
 
 
 class Mixture(Distribution):
