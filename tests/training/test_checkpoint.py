@@ -59,8 +59,15 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_bits(tmp_path):
             positions.append(load_tensors(tmp_path / "killed.safetensors")[1]["position"][:40])
     assert len(set(positions)) >= 2
     assert not (tmp_path / "killed.pt").exists()
+    (tmp_path / ".killed-0123abcd.safetensors").write_bytes(b"half")
     last = _start(tmp_path, "killed", 0.0)
     assert (last.wait(), whole.wait()) == (0, 0)
+    assert {item.name for item in tmp_path.iterdir()} == {
+        "whole.safetensors",
+        "whole.pt",
+        "killed.safetensors",
+        "killed.pt",
+    }
     last.stdout.close()
     whole.stdout.close()
     expected, resumed = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "killed"))

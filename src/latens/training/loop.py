@@ -21,7 +21,7 @@ from latens.training.parallel import World
 from latens.training.precision import choose
 from latens.training.recipe import Recipe
 from latens.training.schedule import at
-from latens.training.state import State
+from latens.training.state import State, remove_leftovers
 from latens.utils.errors import InputError
 
 Loss = Callable[[Batch, float], Mapping[str, Tensor]]
@@ -138,6 +138,8 @@ class _Run:
 
     def start(self) -> None:
         position = self.state.position
+        if self.checkpoint is not None and self.world.rank == 0:
+            remove_leftovers(self.checkpoint)
         if self.checkpoint is not None and self.world.any(self.checkpoint.exists()):
             self.state.read(self.checkpoint, self.fingerprint())
             position = self.state.position

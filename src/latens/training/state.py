@@ -129,6 +129,12 @@ class State:
         self.best = {name: t.to(self.world.device) for name, t in parts["best"].items()}
 
 
+def remove_leftovers(path: Path) -> None:
+    """Removes the hidden, half-written files of a process that was killed while it wrote ``path``."""
+    for leftover in path.parent.glob(f".{path.stem}-????????{path.suffix}"):
+        leftover.unlink(missing_ok=True)
+
+
 def _copied(tensors: dict[str, Tensor], into: dict[str, Tensor]) -> dict[str, Tensor]:
     """Copies of the tensors, in the memory of ``into`` where the shapes are the same."""
     if [t.shape for t in tensors.values()] != [t.shape for t in into.values()]:
