@@ -273,3 +273,14 @@ def test_unusable_settings_are_refused_in_one_line(make, message):
 def test_a_forgotten_shared_parameter_is_an_error(family):
     with pytest.raises(ValueError, match="expects its shared"):
         family(torch.zeros(3), (3,))
+
+
+def test_parameters_of_zero_are_a_start():
+    """What an untrained network gives: spread over the range of standardised, unit or lattice data."""
+    z = lambda f: f(torch.zeros(f.param_shape((1,))), (1,))  # noqa: E731
+    assert (z(Normal("element")).mean.item(), z(Normal("element")).stddev.item()) == (0.0, 1.0)
+    assert (z(Poisson()).mean.item(), z(NegativeBinomial("element")).stddev.item()) == (1.0, pytest.approx(2**0.5))
+    assert z(ContinuousBernoulli()).log_prob(torch.tensor([0.1])).item() == 0.0
+    logistic = z(DiscretizedLogistic())
+    assert 0.3 < logistic.stddev.item() < 0.6
+    assert logistic.factors(torch.linspace(-1, 1, 256)[:, None]).min() > math.log(1e-4)

@@ -112,7 +112,8 @@ class NormalElement(LocationScale):
 @register_kl(NormalElement, NormalElement)
 def _kl_normals(q: NormalElement, p: NormalElement) -> Tensor:
     log_ratio = q.log_scale - p.log_scale
-    return 0.5 * ((2.0 * log_ratio).expm1() + p.standardised(q.loc).square()) - log_ratio
+    ratio, apart = q.scale / p.scale, p.standardised(q.loc)
+    return (-0.5 - log_ratio).addcmul(ratio, ratio, value=0.5).addcmul(apart, apart, value=0.5)
 
 
 class LaplaceElement(LocationScale):
