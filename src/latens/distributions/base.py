@@ -92,7 +92,7 @@ class Family(Value, ABC):
     """The base measure of one entry: "lebesgue" (a density) or "counting" (a mass)."""
 
     support = "real"
-    """"real", "positive", "unit" (0 to 1), "binary", "counts" (0, 1, 2 ...), or "lattice" (levels on [-1, 1])."""
+    """"real", "unit" ([0, 1]), "open unit", "binary", "counts", "classes" (0, 1, 2 ...), "lattice" (on [-1, 1])."""
 
     calibrated = False
     """Whether the shared parameters are set in closed form by ``calibrate`` instead of learned."""

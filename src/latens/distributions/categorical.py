@@ -76,7 +76,7 @@ class Categorical(Family):
 
     n: int
     measure = "counting"
-    support = "counts"
+    support = "classes"
 
     def __post_init__(self) -> None:
         if self.n < 2:

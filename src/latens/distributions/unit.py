@@ -191,7 +191,7 @@ class Beta(Family):
         (0.5, 0.1971)
     """
 
-    support = "unit"
+    support = "open unit"
 
     def param_shape(self, event_shape: Shape) -> Shape:
         """A mean for each element, then a concentration for each."""

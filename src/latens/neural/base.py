@@ -23,6 +23,7 @@ from latens.neural.conditions import Condition
 from latens.neural.progress import Lines
 from latens.neural.rows import batches, check_rows, seed_of, split, tensor
 from latens.neural.scoring import block_shape, by_block, squared_error
+from latens.neural.support import check_support
 from latens.neural.task import Task
 from latens.neural.units import Units, units_for
 from latens.nn import Site, Spec
@@ -343,33 +344,3 @@ def _given(y: Any, source: Source) -> Any:
 
 def _is_table(X: Any) -> bool:
     return not isinstance(X, (str, Path, Source)) and np.ndim(X) <= 2
-
-
-def check_support(schema: Schema, family: Family) -> None:
-    """Refuses a likelihood that gives the data no mass.
-
-    Raises:
-        InputError: naming the support of the family, the range of the data, and what fits.
-    """
-    fits = defaults.likelihood(schema).value
-    low, high = schema.low, schema.high
-    wrong = {
-        "binary": schema.levels != 2,
-        "lattice": schema.levels is None or getattr(family, "levels", schema.levels) != schema.levels,
-        "counts": not schema.discrete or schema.support[0] < 0 or schema.step != 1,
-        "unit": schema.levels is None and not (low >= 0 and high <= 1),
-    }
-    if wrong.get(family.support, False):
-        raise InputError(f"{family} expects {_SUPPORTS[family.support]}; got {_values(schema, low, high)}. Use {fits}.")
-
-
-_SUPPORTS = {
-    "binary": "two levels, such as {0, 1}",
-    "lattice": "equally spaced levels, as many as it has",
-    "counts": "whole numbers 0, 1, 2, ...",
-    "unit": "values in [0, 1]",
-}
-
-
-def _values(schema: Schema, low: float, high: float) -> str:
-    return f"{schema.levels} levels in [{low:g}, {high:g}]" if schema.levels else f"values in [{low:g}, {high:g}]"

@@ -94,11 +94,12 @@ def units_for(source: Source, family: Family) -> Units:
     low, high = schema.support
     if family.support == "lattice":
         shift, scale = (low + high) / 2, (high - low) / 2
-    elif family.support in ("binary", "counts"):
+    elif family.support in ("binary", "counts", "classes"):
         shift, scale = (low, schema.step) if schema.levels else (0.0, 1.0)
-    elif family.support == "unit":
-        inside = schema.levels is None and schema.low >= 0 and schema.high <= 1
-        shift, scale = (0.0, 1.0) if inside else _inset(schema)
+    elif family.support in ("unit", "open unit"):
+        closed = family.support == "unit"
+        inside = schema.low >= 0 and schema.high <= 1 if closed else schema.low > 0 and schema.high < 1
+        shift, scale = (0.0, 1.0) if inside and schema.levels is None else _inset(schema)
     else:
         return Units(schema, family, *_standard(source))
     return Units(schema, family, np.asarray(shift), np.asarray(scale))

@@ -1,0 +1,61 @@
+"""Whether a likelihood gives the data any mass, asked once: at fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from latens.data import Schema
+from latens.distributions import Categorical, DiscretizedLogistic, Family, MixtureOf
+from latens.neural import defaults
+from latens.utils.errors import InputError
+
+_Check = Callable[[Schema, Family], bool]
+
+
+def check_support(schema: Schema, family: Family) -> None:
+    """Refuses a likelihood that gives the data no mass.
+
+    Raises:
+        InputError: naming the support of the family, the range of the data, and what fits.
+
+    >>> from latens.distributions import Bernoulli
+    >>> check_support(Schema("image", (28, 28), "uint8", 0.0, 255.0, 256), Bernoulli())
+    Traceback (most recent call last):
+    latens.utils.errors.InputError: Bernoulli() expects two levels, such as {0, 1}; got 256 levels from 0 to 255. Use ...
+    """
+    expected, holds = _SUPPORTS.get(family.support, ("", lambda schema, family: True))
+    if not holds(schema, _element(family)):
+        values = f"values from {schema.low:g} to {schema.high:g}" if schema.levels is None else schema.values
+        raise InputError(
+            f"{family} expects {expected}; got {values}. Use {defaults.likelihood(schema).value}, or transform the data."
+        )
+
+
+def _element(family: Family) -> Family:
+    return _element(family.family) if isinstance(family, MixtureOf) else family
+
+
+def _has_levels(schema: Schema, family: Family) -> bool:
+    return isinstance(family, DiscretizedLogistic) and schema.levels == family.levels
+
+
+def _has_classes(schema: Schema, family: Family) -> bool:
+    return isinstance(family, Categorical) and schema.levels is not None and schema.levels <= family.n
+
+
+def _counts(schema: Schema, family: Family) -> bool:
+    return schema.discrete and schema.support[0] >= 0 and schema.step == 1
+
+
+def _in_unit(schema: Schema, family: Family) -> bool:
+    return schema.levels is not None or (schema.low >= 0 and schema.high <= 1)
+
+
+_SUPPORTS: dict[str, tuple[str, _Check]] = {
+    "binary": ("two levels, such as {0, 1}", lambda schema, family: schema.levels == 2),
+    "lattice": ("as many equally spaced levels as it has", _has_levels),
+    "classes": ("no more levels than it has classes", _has_classes),
+    "counts": ("whole numbers 0, 1, 2, ...", _counts),
+    "unit": ("values in [0, 1]", _in_unit),
+    "open unit": ("values in [0, 1]", _in_unit),
+}
