@@ -2,20 +2,122 @@
 
 from __future__ import annotations
 
-from latens.cli.screen import Answer
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latens.cli import summary
+from latens.cli.opened import open_model, read_like
+from latens.cli.runs import Run
+from latens.cli.screen import Answer, Line, working
+from latens.cli.settings import image_size
+from latens.cli.train import read_again
+from latens.data import Source
+from latens.metrics.evaluate import evaluate as judge
+from latens.neural import VAE, NeuralDensity
+from latens.neural.rows import check_rows
+from latens.neural.saving import FILE
+from latens.utils import InputError, load_tensors
+from latens.utils.text import text
+
+MOST_NAMED = 20
 
 
 def evaluate(path: str, data: str, k: int | None) -> Answer:
-    raise NotImplementedError
+    """The figures of a model on any data."""
+    estimator = open_model(path)
+    source = read_like(estimator, data)
+    with working("evaluating"):
+        found = judge(estimator, source, k=k)
+    figures = found.as_dict()
+    return Answer({"data": data, **figures}, [("examples", str(found.n)), *summary.figure_lines(figures)])
 
 
 def report(path: str, data: str | None, output: str | None) -> Answer:
-    raise NotImplementedError
+    """The report, made again."""
+    from latens.cli.report import write_report
+    from latens.cli.study import examine
+
+    estimator, run = open_model(path), Run(path)
+    if data is not None:
+        source, held_out = read_like(estimator, data), None
+    elif run.exists:
+        source, held_out = read_again(run), "held out"
+    else:
+        raise InputError(f"{path} does not say what it was trained on; give DATA as well")
+    out = Path(output) if output else run.report if run.path.is_dir() else Path("report.html")
+    name = Path(data or run.record()["data"]).name
+    study = examine(estimator, source, name, split=held_out is not None)
+    write_report(out, study)
+    return Answer({"report": str(out), **study.figures}, summary.figure_lines(study.figures), closing=[f"wrote {out}"])
 
 
 def info(path: str) -> Answer:
-    raise NotImplementedError
+    """What a model is, its settings with their reasons, its data and figures."""
+    estimator, run = open_model(path), Run(path)
+    known = json.loads(run.summary_file.read_text(encoding="utf-8")) if run.summary_file.is_file() else {}
+    file = run.path / FILE if run.path.is_dir() else run.path
+    about = {**known, **summary.about(estimator), "versions": json.loads(load_tensors(file)[1]["versions"])}
+    return Answer(about, _info_lines(about))
+
+
+def _info_lines(about: dict[str, Any]) -> list[Line]:
+    history = about["history"]
+    lines: list[Line] = [
+        ("estimator", about["estimator"]),
+        ("data", about.get("data", "not known")),
+        ("one example", about["summary"]),
+        ("parameters", f"{about['parameters']:,}"),
+        ("training", summary.training(history)),
+    ]
+    for name, value in about["settings"].items():
+        why = about["reasons"].get(name)
+        lines.append((name.replace("_", " "), value + (f"   (chosen: {why})" if why else "")))
+    lines += summary.figure_lines(about.get("figures", {}))
+    return [*lines, ("versions", ", ".join(f"{name} {v}" for name, v in about["versions"].items()))]
 
 
 def check(data: str, size: str | None) -> Answer:
-    raise NotImplementedError
+    """What a model would see, and what it would choose."""
+    with working(f"reading {data}"):
+        from latens.data import load
+
+        source = load(data, size=image_size(size))
+    schema, labels = source.schema, _labels(source)
+    content = {"data": data, "n": len(source), **schema.describe(), "labels": labels, "notes": source.notes}
+    content |= {"unreadable": dict(source.skipped), **_choices(source)}
+    lines: list[Line] = [("examples", str(len(source))), ("one example", schema.summary)]
+    if schema.features:
+        lines.append(("columns", _few(schema.features)))
+    lines.append(("labels", _few([f"{name} ({n})" for name, n in labels.items()]) if labels else "none"))
+    lines += [("note", note) for note in source.notes]
+    lines += [("unreadable", f"{name}: {why}") for name, why in source.skipped]
+    lines += [(name.replace("_", " "), f"{c['value']}   ({c['why']})") for name, c in content["would_choose"].items()]
+    return Answer(content, lines, closing=[f"cannot be trained on: {content['problem']}"] if content["problem"] else [])
+
+
+def _choices(source: Source) -> dict[str, Any]:
+    """What a VAE would choose, and what stands in its way."""
+    estimator: NeuralDensity = VAE()
+    settings, reasons = estimator._choose(source.schema, max(len(source), 1))
+    chosen = {name: {"value": text(settings[name]), "why": reasons[name]} for name in settings}
+    try:
+        check_rows("VAE", source)
+    except InputError as error:
+        return {"would_choose": chosen, "problem": str(error)}
+    return {"would_choose": chosen, "problem": None}
+
+
+def _labels(source: Source) -> dict[str, int] | None:
+    return (
+        None if source.labels is None else dict(sorted(Counter(map(str, np.asarray(source.labels).tolist())).items()))
+    )
+
+
+def _few(names: Any) -> str:
+    names = list(names)
+    more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from latens.data import Source
-from latens.data.load import BUILTINS
+from latens.data import Source, load
+from latens.data.load import BUILTINS, _builtin
 from latens.neural.saving import FILE
 from latens.utils import InputError, write_text
 from latens.utils.text import text
@@ -147,6 +147,14 @@ def located(data: str) -> str:
     """A path that holds wherever the tool is started; a built-in name as it is."""
     path = Path(data).expanduser()
     return data if data in BUILTINS and not path.exists() else str(path.absolute())
+
+
+def reread(record: dict[str, Any]) -> Source:
+    """The data of a run: a bare name is built in, whatever lies in the folder one stands in."""
+    data, size = record["data"], record["size"]
+    return (
+        _builtin(data) if data in BUILTINS else load(data, size=None if size is None else (int(size[0]), int(size[1])))
+    )
 
 
 def fingerprint(source: Source) -> dict[str, Any]:

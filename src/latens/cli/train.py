@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from latens.cli import runs
 from latens.cli.live import listening, numbers, write_metrics
+from latens.cli.report import write_report
 from latens.cli.runs import Run
 from latens.cli.screen import Answer, say, working
 from latens.cli.settings import estimator as from_flags
 from latens.cli.settings import flag, image_size
-from latens.data import Source, load
+from latens.cli.study import Study, examine
+from latens.cli.summary import figure_lines, training
+from latens.data import Source, load, write_array
 from latens.neural import NeuralDensity
 from latens.neural.rows import check_rows
+from latens.neural.saving import FILE
 from latens.neural.vocabulary import read
 from latens.training import leads
 from latens.utils import InputError
@@ -37,7 +44,7 @@ def train(
         return None
     with runs.new(path, record, overwrite=overwrite) as run:
         fit(run, estimator, source)
-        return finish(run, estimator, source)
+        return finish(run, estimator, source, record["data"])
 
 
 def resume(path: str, device: str | None) -> Answer | None:
@@ -47,16 +54,14 @@ def resume(path: str, device: str | None) -> Answer | None:
     if run.finished:
         say(f"{run.path} is finished; there is nothing to go on with")
         return summary(run)
-    size = record["size"]
-    source = read_data(record["data"], None if size is None else (int(size[0]), int(size[1])))
-    runs.check_same(run, source, record["data"])
+    source = read_again(run)
     estimator = read(record["estimator"])
     estimator.set_params(device=device or record["device"])
     if not leads():
         estimator._fit(source, checkpoint=run.checkpoint)
         return None
     fit(run, estimator, source)
-    return finish(run, estimator, source)
+    return finish(run, estimator, source, record["data"])
 
 
 def refuse_settings(given: dict[str, Any]) -> None:
@@ -69,7 +74,24 @@ def refuse_settings(given: dict[str, Any]) -> None:
 def read_data(data: str, size: tuple[int, int] | None = None) -> Source:
     """The rows, with a word on what was done to them."""
     with working(f"reading {data}") if leads() else nullcontext():
-        source = load(data, size=size)
+        return told(load(data, size=size))
+
+
+def read_again(run: Run) -> Source:
+    """The rows that a run was trained on.
+
+    Raises:
+        InputError: they are not the same any more.
+    """
+    record = run.record()
+    with working(f"reading {record['data']}") if leads() else nullcontext():
+        source = runs.reread(record)
+    runs.check_same(run, source, record["data"])
+    return told(source)
+
+
+def told(source: Source) -> Source:
+    """Says what was done to the data on the way in."""
     if leads():
         for note in notes(source):
             say(f"note: {note}")
@@ -104,16 +126,42 @@ def fit(run: Run, estimator: NeuralDensity, source: Source) -> None:
         raise error
 
 
-def finish(run: Run, estimator: NeuralDensity, source: Source) -> Answer:
-    """The model, its figures, its pictures and its report."""
+def finish(run: Run, estimator: NeuralDensity, source: Source, data: str) -> Answer:
+    """The model, its figures, its pictures and its report; ``model.json`` comes last."""
     estimator.save(run.path)
     write_metrics(run, [numbers(row) for row in estimator.history_.rows])
-    runs.write_json(run.summary_file, {"run": str(run.path)})
+    with working("judging it on held-out data, drawing samples"):
+        study = examine(estimator, source, Path(data).name)
+        write_pictures(run, study)
+        write_report(run.report, study)
+    notes_of_data = {"notes": source.notes, "unreadable": dict(source.skipped)}
+    about = {"format": runs.FORMAT, "data": data, "examples": len(source), "judged_on": study.judged_on}
+    record = {**about, **study.about, "figures": study.figures, **notes_of_data}
+    runs.write_json(run.summary_file, record)
     return summary(run)
+
+
+def write_pictures(run: Run, study: Study) -> None:
+    """``samples/``: what the model draws, and originals beside what comes back; as numbers where they are no images."""
+    schema = study.schema
+    ending = {"image": "png", "table": "csv"}.get(schema.kind, "npy")
+    paired = np.stack([study.originals, study.reconstructions], axis=1).reshape(-1, *schema.shape)
+    write_array(run.samples / f"reconstructions.{ending}", paired, schema)
+    for name, rows in (("means", study.means), ("draws", study.draws)):
+        if rows is not None:
+            write_array(run.samples / f"{name}.{ending}", rows, schema)
 
 
 def summary(run: Run) -> Answer:
     """What a finished run has reached."""
-    if not run.finished:
-        raise InputError(f"{run.path} is not finished; go on with: {run.command()}")
-    return Answer({"run": str(run.path)}, [("run", str(run.path))])
+    about = json.loads(run.summary_file.read_text(encoding="utf-8"))
+    files = {"model": run.path / FILE, "report": run.report}
+    content = {"run": str(run.path), **{name: str(path) for name, path in files.items()}, **about}
+    lines = [
+        ("data", f"{about['examples']:,} x {about['summary']}"),
+        ("training", training(about["history"])),
+        ("judged on", f"{about['figures']['n']} {about['judged_on']} examples"),
+        *figure_lines(about["figures"]),
+    ]
+    closing = [f"model   {files['model']}", f"report  {files['report']}"]
+    return Answer(content, lines, closing=closing)

@@ -1,0 +1,103 @@
+"""Sections made of pictures: new examples, reconstructions, traversals. Tables have none of them."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+
+from latens.cli.report.pictures import figure, pixels
+from latens.cli.report.words import section
+from latens.cli.study import REACH, Study
+from latens.neural.progress import duration
+
+SMALL = 40
+"""Images up to this width stand 16 in a row, larger ones 8."""
+
+
+def hero(study: Study) -> str:
+    """What was learned from what, in one look."""
+    history = study.about["history"]
+    facts = [
+        study.kind,
+        study.about["summary"],
+        f"{study.n:,} examples",
+        f"{study.about['parameters']:,} parameters",
+        f"{history['epochs']} epochs in {duration(history['seconds'])}",
+    ]
+    return (
+        f"<header><p class=brand>latens <span>report</span></p><h1>{escape(study.name)}</h1>"
+        f"<p class=facts>{' · '.join(map(escape, facts))}</p>{_strip(study)}</header>"
+    )
+
+
+def _strip(study: Study) -> str:
+    if study.schema.kind != "image":
+        return ""
+    rows, said = study.means, "None of these exist: they are decoded from draws of the prior."
+    if rows is None:
+        rows, said = study.reconstructions, "What comes back of examples that have passed through the code."
+    images = pixels(rows, study.schema)
+    across = _across(images)
+    picture = figure(images[:across], across, said, widest=1040)
+    return f"<figure class=strip>{picture}<figcaption>{said}</figcaption></figure>"
+
+
+def pairs(study: Study) -> str:
+    """Originals above reconstructions."""
+    if study.schema.kind != "image":
+        return ""
+    originals, rebuilt = pixels(study.originals, study.schema), pixels(study.reconstructions, study.schema)
+    across = min(_across(originals), len(originals))
+    lead = (
+        f"Above, examples from the {study.judged_on} data; below each, what comes back after it has passed through "
+        f"{study.about['settings']['latents']} numbers. What is lost, the code does not hold. The mean squared error "
+        f"is {study.figures['reconstruction_error']:.4g}, in squared units of the data."
+    )
+    strips = [
+        figure(np.concatenate([originals[i : i + across], rebuilt[i : i + across]]), across, "pairs", widest=1040)
+        for i in range(0, len(originals) - across + 1, across)
+    ]
+    return section("Originals and reconstructions", lead, f"<div class=strips>{''.join(strips)}</div>")
+
+
+def samples(study: Study) -> str:
+    """Decoder means, and draws."""
+    if study.schema.kind != "image":
+        return ""
+    if study.means is None or study.draws is None:
+        lead = "An autoencoder has codes but no density of codes; it samples once one is fitted to them with fit_prior."
+        return section("Samples", lead)
+    lead = (
+        "Codes are drawn from the prior and decoded. First the decoder's <b>means</b> E[x | z], which are smooth; then "
+        "<b>true draws</b> x ~ p(x | z) of the same codes, with all the noise that the likelihood believes in: the "
+        "density is of these."
+    )
+    parts = []
+    for rows, said in ((study.means, "Decoder means"), (study.draws, "True draws")):
+        images = pixels(rows, study.schema)
+        columns = min(_across(images) // 2, len(images))
+        images = images[: len(images) // columns * columns]
+        parts.append(f"<figure>{figure(images, columns, said, widest=500)}<figcaption>{said}</figcaption></figure>")
+    return section("Samples", lead, f"<div class=two>{''.join(parts)}</div>")
+
+
+def traversals(study: Study) -> str:
+    """What a dimension means."""
+    if not study.traversals:
+        return ""
+    unit = "its standard deviation over the codes" if study.kind == "AutoEncoder" else "the prior's standard deviation"
+    lead = (
+        f"Each row moves one latent dimension from −{REACH:g} to {REACH:g}, in units of {unit}, and holds all others "
+        "where one example lies. What changes along a row is what that dimension means."
+    )
+    rows = np.concatenate([pixels(t.rows, study.schema) for t in study.traversals])
+    names = "".join(f"<span>{t.dimension}</span>" for t in study.traversals)
+    picture = figure(rows, len(study.traversals[0].rows), "traversals", widest=900)
+    scale = f"<div class=scale><span>−{REACH:g}</span><span>0</span><span>{REACH:g}</span></div>"
+    content = f"<div class=walk><div class=names>{names}</div><div>{picture}{scale}</div></div>"
+    return section("What the dimensions mean", lead, content)
+
+
+def _across(images: np.ndarray) -> int:
+    return 16 if images.shape[2] <= SMALL else 8

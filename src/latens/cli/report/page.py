@@ -1,0 +1,36 @@
+"""The page: sections of a study in the order one would tell them."""
+
+from __future__ import annotations
+
+from html import escape
+from importlib.resources import files
+
+from latens.cli.report.looks import hero, pairs, samples, traversals
+from latens.cli.report.sections import figure_cards, latent_map, learning, marginals, notes, rates, settings_table
+from latens.cli.study import Study
+
+SECTIONS = (
+    hero,
+    figure_cards,
+    pairs,
+    samples,
+    marginals,
+    learning,
+    latent_map,
+    rates,
+    traversals,
+    settings_table,
+    notes,
+)
+
+
+def page(study: Study) -> str:
+    """A whole document."""
+    style = files("latens.cli.report").joinpath("style.css").read_text(encoding="utf-8")
+    body = "\n".join(text for section in SECTIONS if (text := section(study)))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(study.name)} · latens</title><style>{style}</style></head>\n"
+        f"<body><main>{body}</main></body></html>\n"
+    )

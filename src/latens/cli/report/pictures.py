@@ -1,0 +1,55 @@
+"""Images as one sheet, and a sheet as text inside a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+from latens.data import Schema, grid, to_uint8
+
+GAP = 2
+
+
+def pixels(rows: np.ndarray, schema: Schema) -> np.ndarray:
+    """Images in the user's units as RGB bytes ``(n, H, W, 3)``."""
+    shown = to_uint8(rows, schema)
+    shown = shown[..., None] if shown.ndim == 3 else shown
+    channels = {1: [0, 0, 0], 2: [0, 0, 0]}.get(shown.shape[3], [0, 1, 2])
+    return shown[..., channels]
+
+
+def sheet(images: np.ndarray, columns: int) -> np.ndarray:
+    """Images side by side with nothing between them, as RGBA ``(height, width, 4)``."""
+    gap = gap_of(images)
+    colours = grid(images, columns, gap)
+    alpha = 255 - grid(np.zeros(images.shape[:3], np.uint8), columns, gap)
+    return np.dstack([colours, alpha])
+
+
+def gap_of(images: np.ndarray) -> int:
+    """Pixels between two images."""
+    return max(1, round(min(images.shape[1:3]) / 16))
+
+
+def figure(images: np.ndarray, columns: int, alt: str, *, widest: int = 720) -> str:
+    """An ``<img>`` that holds its own pixels, enlarged where the images are small."""
+    image = sheet(images, columns)
+    height, width = image.shape[:2]
+    cell = min(72, max(28, widest // columns))
+    shown = min(widest, round(width / columns * max(1.0, cell / (width / columns))) * columns)
+    blocks = " class=pixels" if shown > width else ""
+    return (
+        f'<img{blocks} src="{uri(image)}" alt="{escape(alt)}" width={shown} height={round(height * shown / width)} '
+        'loading="lazy">'
+    )
+
+
+def uri(image: np.ndarray) -> str:
+    """A PNG inside text."""
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()

@@ -1,0 +1,198 @@
+"""Sections that images and tables share: figures, learning, the latent map, rates, marginals, settings."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+import numpy as np
+
+from latens.cli.report import charts
+from latens.cli.report.words import key, minus, section
+from latens.cli.study import Study
+
+COLOURS = 10
+"""Classes that get a colour of their own; the rest is grey."""
+COLUMNS = 6
+CARRIES = 0.01
+
+
+def figure_cards(study: Study) -> str:
+    """The figures with their units, each with a sentence."""
+    f = study.figures
+    kind, latents = "probability" if f["measure"] == "mass" else "density", study.about["settings"]["latents"]
+    error = f" ± {f['standard_error']:.2f}" if f.get("standard_error") is not None else ""
+    believed = f"Log {kind} of an example, from {f.get('k')} weighted draws each. Higher is better."
+    table = [
+        ("log_likelihood", "{:.2f}", f"nats{error}", "log p(x)", believed),
+        ("bits_per_dimension", "{:.3f}", "bits", "per dimension", _bits(f["measure"])),
+        ("negative_elbo", "{:.2f}", "nats", "−ELBO", "The bound that training minimises: distortion plus rate."),
+        ("rate", "{:.2f}", "nats", "rate", "What an example's code says beyond the prior."),
+        ("distortion", "{:.2f}", "nats", "distortion", "What it costs to describe an example once its code is known."),
+        ("active_units", "{}", f"of {latents}", "active units", "Latent dimensions whose mean moves with the data."),
+        ("mutual_information", "{:.2f}", "nats", "mutual information", "How much a code tells of which example it is."),
+        ("reconstruction_error", "{:.4g}", "squared units", "reconstruction", "Mean squared error of what comes back."),
+    ]
+    cards = [
+        f"<div class=card><h3>{name}</h3><p class=number>{minus(form.format(f[item]))} <small>{unit}</small></p>"
+        f"<p>{said}</p></div>"
+        for item, form, unit, name, said in table
+        if f.get(item) is not None
+    ]
+    on = f"On {f['n']:,} {study.judged_on} examples, in the units of the data as given."
+    return f"<section><p class=lead>{on}</p><div class=cards>{''.join(cards)}</div></section>"
+
+
+def _bits(measure: str) -> str:
+    if measure == "mass":
+        return "What a lossless code of each number would cost. Lower is better."
+    return "Of a density: it depends on the unit of the data and may be negative. Lower is better."
+
+
+def learning(study: Study) -> str:
+    """The loss split over the epochs."""
+    if len(study.history) < 2:
+        return ""
+    lead = (
+        "The loss is a sum: <b>distortion</b>, the nats it costs to describe an example given its code, and "
+        "<b>rate</b>, the nats of the code itself. Learning trades one for the other. Where the curve of held-out "
+        "rows turns away from that of training rows, the model starts to remember instead of to learn."
+    )
+    names = ["loss", "distortion", "rate"]
+    if study.kind == "AutoEncoder":
+        lead, names = "Distortion: the nats it costs to describe an example given its code.", ["distortion"]
+    panels = "".join(_curves(study, name) for name in names)
+    return section(
+        "How it learned", lead, key(("train", "training"), ("held", "held out")), f"<div class=panels>{panels}</div>"
+    )
+
+
+def _curves(study: Study, name: str) -> str:
+    x = np.array([row["epoch"] for row in study.history], dtype=float)
+    series = []
+    for item, cls in ((name, "train"), (f"held_out_{name}", "held")):
+        y = np.array([row.get(item, math.nan) for row in study.history], dtype=float)
+        if np.isfinite(y).any():
+            series.append((cls, x, y))
+    if not series:
+        return ""
+    chart = charts.lines(series, "epoch", f"{name} over the epochs", float(study.about["history"]["best_epoch"]))
+    return f"<figure class=panel><figcaption><b>{name}</b> nats an example</figcaption>{chart}</figure>"
+
+
+def latent_map(study: Study) -> str:
+    """Posterior means in a plane."""
+    z = study.latent
+    if z.shape[1] < 2:
+        return ""
+    points, names, how = _plane(z)
+    groups, classes = colours_of(study.labels)
+    told = study.about["condition"] is not None
+    lead = f"Each dot is an example, placed by the posterior mean of its code ({how}). "
+    if classes and not told:
+        lead += "Colours are the labels, which training never saw: where they part, the model has found them by itself."
+    elif classes:
+        lead += "Colours are the labels; the model was told them, so that the code holds what they do not say."
+    else:
+        lead += "Neighbours in code are alike in kind."
+    chart = charts.scatter(points, np.zeros(len(z), int) if groups is None else groups, names, "latent map")
+    legend = [f'<li><i class="swatch g{i}"></i>{escape(name)}</li>' for i, name in enumerate(classes)]
+    if groups is not None and (groups < 0).any():
+        legend.append('<li><i class="swatch grey"></i>other</li>')
+    listed = f"<ul class=legend>{''.join(legend)}</ul>" if legend else ""
+    return section("The latent map", lead, f"<div class=map>{chart}{listed}</div>")
+
+
+def _plane(z: np.ndarray) -> tuple[np.ndarray, tuple[str, str], str]:
+    if z.shape[1] == 2:
+        return z, ("dimension 0", "dimension 1"), "its two dimensions"
+    centred = (z - z.mean(0)).astype(np.float64)
+    _, s, v = np.linalg.svd(centred, full_matrices=False)
+    share = s**2 / max(float((s**2).sum()), 1e-30)
+    names = (f"first principal component, {share[0]:.0%} of the variance", f"second, {share[1]:.0%}")
+    return centred @ v[:2].T, names, f"the two principal components of its {z.shape[1]} dimensions"
+
+
+def colours_of(labels: np.ndarray | None) -> tuple[np.ndarray | None, list[str]]:
+    """The colour of each row (−1: grey), and what the colours stand for.
+
+    >>> colours_of(np.array(["b", "a", "b"]))
+    (array([1, 0, 1]), ['a', 'b'])
+    """
+    if labels is None:
+        return None, []
+    classes, where, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    kept = np.sort(np.argsort(-counts, kind="stable")[:COLOURS])
+    colour = np.full(len(classes), -1)
+    colour[kept] = np.arange(len(kept))
+    return colour[where], [str(classes[i]) for i in kept]
+
+
+def rates(study: Study) -> str:
+    """Which dimensions carry information."""
+    values = study.figures.get("rate_per_dimension")
+    if not values:
+        return ""
+    order = np.argsort(values)[::-1].tolist()
+    some = [float(values[i]) for i in order]
+    lead = (
+        f"How many nats each latent dimension carries about an example, on {study.judged_on} data, sorted. Those near "
+        f"zero equal the prior: the model found no use for them. {sum(v > CARRIES for v in some)} of {len(some)} carry "
+        f"more than {CARRIES} nats."
+    )
+    chart = charts.bars(some, list(map(str, order)), "latent dimension", "rate per dimension in nats", CARRIES)
+    return section("Where the information sits", lead, chart)
+
+
+def marginals(study: Study) -> str:
+    """Columns of the data and of draws from the model."""
+    if study.schema.kind != "table" or study.draws is None:
+        return ""
+    names = study.schema.features or tuple(f"column {i}" for i in range(study.schema.size))
+    lead = "Each column of the data, and of rows drawn from the model: the line should follow the bars."
+    if study.schema.size > COLUMNS:
+        lead += f" The first {COLUMNS} of {study.schema.size} columns."
+    panels = []
+    for i, name in enumerate(names[:COLUMNS]):
+        chart = charts.histogram(study.data[:, i].astype(float), study.draws[:, i].astype(float), name)
+        panels.append(f"<figure class=panel><figcaption><b>{escape(name)}</b></figcaption>{chart}</figure>")
+    shown = key(("data", "data"), ("model", "draws from the model"))
+    return section("Data and draws", lead, shown, f"<div class=panels>{''.join(panels)}</div>")
+
+
+def settings_table(study: Study) -> str:
+    """Every setting, and who chose it."""
+    reasons = study.about["reasons"]
+    rows = "".join(
+        f"<tr><th>{escape(name.replace('_', ' '))}</th><td><code>{escape(value)}</code></td>"
+        f"<td>{escape(reasons[name]) if name in reasons else '<i>as you asked</i>'}</td></tr>"
+        for name, value in study.about["settings"].items()
+    )
+    head = "<tr><th>setting</th><th>value</th><th>why</th></tr>"
+    table = f"<div class=scroll><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+    return section("Settings", "What you did not set was chosen from the data, for these reasons.", table)
+
+
+def notes(study: Study) -> str:
+    """What happened to the data and in training, and the model as text."""
+    items = [*study.notes, *_events(study)]
+    items += [f"{name} could not be read: {why}" for name, why in study.skipped[:20]]
+    if len(study.skipped) > 20:
+        items.append(f"and {len(study.skipped) - 20} more that could not be read")
+    listed = f"<h2>Notes</h2><ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>" if items else ""
+    versions = ", ".join(f"{name} {version}" for name, version in study.about["versions"].items())
+    model = f"<h2>The model, as text</h2><pre>{escape(study.about['estimator'])}</pre><p>{escape(versions)}</p>"
+    return f"<footer>{listed}{model}</footer>"
+
+
+def _events(study: Study) -> list[str]:
+    history = study.about["history"]
+    items = []
+    if history["stopped"] == "patience":
+        kept = history["best_epoch"]
+        items.append(f"Training stopped early, as held-out rows gained no more; the weights of epoch {kept} are kept.")
+    if history["recoveries"]:
+        items.append(
+            f"A number was not finite {history['recoveries']} times; training went back and on with smaller steps."
+        )
+    return items

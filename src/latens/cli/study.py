@@ -1,0 +1,141 @@
+"""All that a report shows of a fitted model, as arrays and plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from latens.cli import summary
+from latens.data import Schema, Source, Subset
+from latens.metrics.evaluate import evaluate
+from latens.neural import AutoEncoder, NeuralDensity
+from latens.neural.rows import split as split_rows
+
+PAIRS, SAMPLES, DRAWS, MAP_ROWS, TRAVERSED = 32, 64, 64, 2000, 8
+REACH, STEPS = 2.5, 11
+_JUDGED, _JUDGED_SLOWLY = 1000, 100
+_VALUES = 1_500_000
+"""The most numbers of all pictures of a kind together: large images are shown fewer at a time."""
+
+
+@dataclass(frozen=True)
+class Traversal:
+    """Decoded points along one latent dimension, all others held where an example lies."""
+
+    dimension: int
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Study:
+    """A model on data: figures, history, and rows to look at."""
+
+    name: str
+    kind: str
+    about: dict[str, Any]
+    figures: dict[str, Any]
+    judged_on: str
+    n: int
+    schema: Schema
+    history: list[dict[str, Any]]
+    originals: np.ndarray
+    reconstructions: np.ndarray
+    means: np.ndarray | None
+    draws: np.ndarray | None
+    latent: np.ndarray
+    labels: np.ndarray | None
+    traversals: list[Traversal]
+    data: np.ndarray
+    notes: list[str] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def examine(estimator: NeuralDensity, source: Source, name: str, *, split: bool = True) -> Study:
+    """Looks at a model from all sides.
+
+    Args:
+        estimator: fitted.
+        source: the rows it was fitted on, or others.
+        name: of the data.
+        split: whether some of these rows were held out in training; those are judged then.
+    """
+    judged, judged_on = _judged(estimator, source, split)
+    shown = _some(judged, _fitting(source.schema, PAIRS))
+    rows = shown.take(np.arange(len(shown)))
+    means, draws = _drawn(estimator, source.schema)
+    placed = _some(source, MAP_ROWS)
+    return Study(
+        name=name,
+        kind=type(estimator).__name__,
+        about=summary.about(estimator),
+        figures=evaluate(estimator, _some(judged, _limit(estimator))).as_dict(),
+        judged_on=judged_on,
+        n=len(source),
+        schema=estimator.schema_,
+        history=estimator.history_.rows,
+        originals=rows,
+        reconstructions=estimator.reconstruct(shown),
+        means=means,
+        draws=draws,
+        latent=estimator.transform(placed),
+        labels=placed.labels,
+        traversals=_traversals(estimator, source, placed, shown),
+        data=placed.take(np.arange(len(placed))) if source.schema.kind == "table" else rows,
+        notes=source.notes,
+        skipped=source.skipped,
+    )
+
+
+def _judged(estimator: NeuralDensity, source: Source, split: bool) -> tuple[Source, str]:
+    if not split:
+        return source, "given"
+    _, held_out = split_rows(len(source), estimator.validation_fraction, estimator.seed_)
+    return (Subset(source, held_out), "held-out") if len(held_out) else (source, "training")
+
+
+def _some(source: Source, n: int) -> Subset:
+    """At most n rows, evenly spaced."""
+    return Subset(source, np.unique(np.linspace(0, len(source) - 1, min(n, len(source))).astype(np.intp)))
+
+
+def _limit(estimator: NeuralDensity) -> int:
+    """How many rows are judged in a moment; importance sampling decodes each of them k times."""
+    slow = any(isinstance(module, nn.Conv2d) for module in estimator.model_.modules())
+    return _JUDGED_SLOWLY if slow and estimator._device.type == "cpu" else _JUDGED
+
+
+def _fitting(schema: Schema, most: int) -> int:
+    return int(np.clip(_VALUES // schema.size, 8, most)) if schema.kind == "image" else most
+
+
+def _drawn(estimator: NeuralDensity, schema: Schema) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Decoder means and true draws from the same latent points; none where there is no prior to draw from."""
+    if isinstance(estimator, AutoEncoder) and not hasattr(estimator, "prior_"):
+        return None, None
+    n = _fitting(schema, SAMPLES) if schema.kind == "image" else MAP_ROWS
+    y = None if estimator.condition_ is None else np.resize(np.asarray(estimator.condition_.classes), n)
+    seed = estimator.seed_
+    return estimator.sample(n, seed, y=y, mean=True), estimator.sample(n, seed, y=y, mean=False)
+
+
+def _traversals(estimator: NeuralDensity, source: Source, placed: Subset, shown: Subset) -> list[Traversal]:
+    if source.schema.kind != "image":
+        return []
+    codes = estimator.transform(placed)
+    spread = codes.std(0)
+    dimensions = np.argsort(-spread)[: min(TRAVERSED, _fitting(source.schema, 64) // 8 or 1)]
+    code = estimator.transform(Subset(shown, np.arange(1)))[0]
+    y = None if shown.labels is None or estimator.condition_ is None else shown.labels[0]
+    is_code = isinstance(estimator, AutoEncoder)
+    out = []
+    for d in dimensions.tolist():
+        if spread[d] < 0.05 and out:
+            break
+        points = np.repeat(code[None], STEPS, 0)
+        steps = np.linspace(-REACH, REACH, STEPS)
+        points[:, d] = codes[:, d].mean() + steps * spread[d] if is_code else steps
+        out.append(Traversal(d, estimator.inverse_transform(points, y)))
+    return out

@@ -1,0 +1,63 @@
+"""What is said about a fitted model: its settings, its figures, in words and as plain values."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from latens.cli.screen import Line
+from latens.neural import NeuralDensity
+from latens.neural.progress import duration
+from latens.neural.saving import portable
+from latens.utils.text import text
+
+
+def about(estimator: NeuralDensity) -> dict[str, Any]:
+    """Plain values, ready for JSON."""
+    history = estimator.history_
+    return {
+        "estimator": portable(estimator),
+        "settings": {name: text(value) for name, value in estimator.settings_.items()},
+        "reasons": dict(estimator.reasons_),
+        "schema": estimator.schema_.describe(),
+        "summary": estimator.schema_.summary,
+        "condition": None if estimator.condition_ is None else text(estimator.condition_),
+        "versions": {name: version(name) for name in ("latens", "torch", "numpy")},
+        "parameters": sum(p.numel() for p in estimator.model_.parameters()),
+        "history": {
+            "epochs": len(history.rows),
+            "best_epoch": history.best_epoch or len(history.rows),
+            "stopped": history.stopped,
+            "seconds": history.rows[-1]["seconds"] if history.rows else 0.0,
+            "recoveries": history.recoveries,
+        },
+    }
+
+
+def training(history: dict[str, Any]) -> str:
+    """How long it took.
+
+    >>> training({"epochs": 9, "seconds": 75.0, "best_epoch": 7})
+    '9 epochs in 1 min 15 s, kept the weights of epoch 7'
+    """
+    long = duration(history["seconds"])
+    return f"{history['epochs']} epochs in {long}, kept the weights of epoch {history['best_epoch']}"
+
+
+def figure_lines(figures: dict[str, Any]) -> list[Line]:
+    """The figures that exist, with their units."""
+    latents = len(figures.get("rate_per_dimension") or [])
+    error = figures.get("standard_error")
+    k, of_data = figures.get("k"), f"{figures.get('measure')} of the data as given"
+    table = [
+        ("negative_elbo", "-ELBO", "{:.2f} nats an example"),
+        ("elbo_bits_per_dimension", "", "{:.4f} bits per dimension"),
+        ("log_likelihood", "log p(x)", "{:.2f}" + (f" +- {error:.2f}" if error else "") + " nats an example"),
+        ("bits_per_dimension", "", "{:.4f} bits per dimension" + f" (k = {k}; {of_data})"),
+        ("distortion", "distortion", "{:.2f} nats"),
+        ("rate", "rate", "{:.2f} nats"),
+        ("active_units", "active units", "{} of " + str(latents)),
+        ("mutual_information", "mutual information", "{:.2f} nats between x and z"),
+        ("reconstruction_error", "reconstruction", "{:.4g} mean squared error, squared units of the data"),
+    ]
+    return [(name, form.format(figures[key])) for key, name, form in table if figures.get(key) is not None]
