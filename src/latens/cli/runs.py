@@ -151,10 +151,10 @@ def located(data: str) -> str:
 
 def reread(record: dict[str, Any]) -> Source:
     """The data of a run: a bare name is built in, whatever lies in the folder one stands in."""
-    data, size = record["data"], record["size"]
-    return (
-        _builtin(data) if data in BUILTINS else load(data, size=None if size is None else (int(size[0]), int(size[1])))
-    )
+    if record["data"] in BUILTINS:
+        return _builtin(record["data"])
+    size = record["size"]
+    return load(record["data"], size=None if size is None else (int(size[0]), int(size[1])))
 
 
 def fingerprint(source: Source) -> dict[str, Any]:

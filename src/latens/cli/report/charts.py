@@ -123,9 +123,7 @@ def bars(values: Sequence[float], names: Sequence[str], x_name: str, about: str,
         left, right, y = axes.px(i) + 0.12 * width, axes.px(i) + 0.88 * width, axes.py(value)
         cls = "bar" if value > least else "bar off"
         c = min(3.0, 0.2 * width, max(0.0, axes.base - y))
-        shape = (
-            f"M{left:.1f} {axes.base:g}V{y + c:.1f}q0-{c:.1f} {c:.1f}-{c:.1f}H{right - c:.1f}q{c:.1f} 0 {c:.1f} {c:.1f}"
-        )
+        corners = f"q0-{c:.1f} {c:.1f}-{c:.1f}H{right - c:.1f}q{c:.1f} 0 {c:.1f} {c:.1f}"
         tip = f"<title>dimension {escape(name)}: {value:.3f} nats</title>"
         parts.append(
             f'<path class="{cls}" d="M{left:.1f} {axes.base:g}V{y + c:.1f}{corners}V{axes.base:g}z">{tip}</path>'
