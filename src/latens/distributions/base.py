@@ -114,6 +114,13 @@ class Family(Value, ABC):
     ) -> Distribution:
         """The distribution with these parameters, ``(*batch, *param_shape) -> batch_shape == batch``."""
 
+    def centre(self, batch: Tensor) -> Tensor | None:
+        """The location parameters that a first batch of events ``(B, *event)`` suggests; None where zero will do.
+
+        Given as ``offset``, they let a network begin at the mean of the data instead of having to find it.
+        """
+        return None
+
     def calibrate(self, dist: Any, x: Tensor) -> Tensor | None:
         """The shared parameters that are best for these data in closed form; None where they are learned."""
         return None

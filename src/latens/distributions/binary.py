@@ -78,6 +78,10 @@ class Bernoulli(Family):
         """A logit for each element."""
         return event_shape
 
+    def centre(self, batch: Tensor) -> Tensor:
+        """The logit of how often each element is 1, counted with one 0 and one 1 more."""
+        return torch.logit((batch.sum(0) + 1.0) / (len(batch) + 2.0))
+
     def __call__(
         self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
     ) -> Elementwise:

@@ -91,6 +91,10 @@ class Poisson(Family):
         """A log-rate for each element."""
         return event_shape
 
+    def centre(self, batch: Tensor) -> Tensor:
+        """The log of the mean of each element, counted with half an event more."""
+        return _log_mean(batch)
+
     def __call__(
         self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
     ) -> Elementwise:
@@ -139,6 +143,10 @@ class NegativeBinomial(Family):
         """log r of each element where it is "shared"."""
         return event_shape if self.dispersion == "shared" else None
 
+    def centre(self, batch: Tensor) -> Tensor:
+        """The log of the mean of each element, counted with half an event more."""
+        return _log_mean(batch)
+
     def __call__(
         self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
     ) -> Elementwise:
@@ -149,3 +157,7 @@ class NegativeBinomial(Family):
         if log_total is None:
             raise ValueError(f"{self} expects its shared dispersion; got None.")
         return Elementwise(NegativeBinomialElement(log_mean, bounded(log_total, *LOG_TOTAL)), len(event_shape))
+
+
+def _log_mean(batch: Tensor) -> Tensor:
+    return ((batch.sum(0) + 0.5) / (len(batch) + 0.5)).log()

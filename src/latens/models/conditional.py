@@ -52,9 +52,11 @@ class _Shared(ConditionalDistribution):
     """A family with its shared parameters: learned, or set by calibration."""
 
     shared: Tensor | None
+    offset: Tensor | None
 
-    def __init__(self, family: Family, event_shape: Shape) -> None:
+    def __init__(self, family: Family, event_shape: Shape, events: Tensor | None = None) -> None:
         super().__init__()
+        self.register_buffer("offset", None if events is None else family.centre(events))
         self.family, self.event_shape = family, event_shape
         shape = family.shared_shape(event_shape)
         start = None if shape is None else torch.zeros(shape)
@@ -66,7 +68,7 @@ class _Shared(ConditionalDistribution):
     def distribution(self, params: Tensor) -> Distribution:
         """The family at these parameters; a calibrated scale follows each batch while training."""
         follows = self.family.calibrated and self.training
-        return self.family(params, self.event_shape, shared=None if follows else self.shared)
+        return self.family(params, self.event_shape, None if follows else self.shared, self.offset)
 
     @torch.no_grad()
     def calibrate(self, dist: Distribution, x: Tensor, weight: float = 1.0) -> None:
@@ -82,9 +84,15 @@ class NetworkDistribution(_Shared):
     """p(event | c) = family(network(c)): the module of :class:`Conditional`."""
 
     def __init__(
-        self, network: nn.Module, family: Family, event_shape: Shape, c_shape: Shape, view: nn.Module | None = None
+        self,
+        network: nn.Module,
+        family: Family,
+        event_shape: Shape,
+        c_shape: Shape,
+        view: nn.Module | None = None,
+        events: Tensor | None = None,
     ) -> None:
-        super().__init__(family, event_shape)
+        super().__init__(family, event_shape, events)
         self.network = network
         self.view = view
         self.c_shape = c_shape
@@ -167,11 +175,11 @@ class Conditional(Spec):
         network = self.network
         if isinstance(network, Spec):
             inside = joined(c_shape, site.beside)
-            network = network.build(Site(params, inside, site.batch, site.modules))
+            network = network.build(Site(params, inside, site.batch, modules=site.modules))
         else:
             network = copy.deepcopy(network)
             _check_own(network, joined(c_shape, site.beside), params)
-        return NetworkDistribution(network, self.family, site.event_shape, c_shape, view)
+        return NetworkDistribution(network, self.family, site.event_shape, c_shape, view, site.events)
 
 
 @torch.no_grad()

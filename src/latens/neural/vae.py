@@ -128,11 +128,13 @@ def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior:
     """The likelihood first, then the posterior, then the prior, which may look at both."""
     z_shape = (settings["latents"],)
     x_shape, beside = site.event_shape, site.beside
-    likelihood = Conditional(settings["likelihood"], settings["decoder"]).build(Site(x_shape, z_shape, beside=beside))
+    likelihood = Conditional(settings["likelihood"], settings["decoder"]).build(
+        Site(x_shape, z_shape, events=site.batch, beside=beside)
+    )
     modules: dict[str, nn.Module] = {"likelihood": likelihood}
     if isinstance(posterior, Family):
         posterior = Conditional(posterior, settings["encoder"])
-    q = posterior.build(Site(z_shape, x_shape, site.batch, modules, beside))
+    q = posterior.build(Site(z_shape, x_shape, site.batch, modules=modules, beside=beside))
     modules["posterior"] = q
-    p = prior.build(Site(z_shape, None, None, modules, beside))
+    p = prior.build(Site(z_shape, modules=modules, beside=beside))
     return VariationalAutoencoder(q, likelihood, p)  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ class Site:
         event_shape: what the module returns for one example (for a distribution: its event).
         context_shape: what the module is given for one example; None where it is given nothing.
         batch: a first batch of what it will be given, for initialisation that depends on the data.
+        events: a first batch of what it will describe.
         modules: the modules already built, by name ("likelihood", "posterior", "prior").
         beside: the shape of the context given beside ``context_shape`` to a conditional density; None without one.
     """
@@ -29,6 +30,7 @@ class Site:
     event_shape: Shape
     context_shape: Shape | None = None
     batch: Tensor | None = None
+    events: Tensor | None = None
     modules: Mapping[str, nn.Module] = field(default_factory=lambda: MappingProxyType({}))
     beside: Shape | None = None
 

@@ -34,6 +34,14 @@ class View(nn.Module):
         self.register_buffer("shift", x.mean(axes))
         self.register_buffer("scale", torch.where(scale > 1e-6, scale, torch.ones_like(scale)))
 
+    def get_extra_state(self) -> Tensor:
+        """Whether it takes logarithms, kept with the weights."""
+        return torch.tensor(self.logarithmic)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Takes up what ``get_extra_state`` gave."""
+        self.logarithmic = bool(state)
+
     def forward(self, x: Tensor) -> Tensor:
         """The centred and scaled input, in the shape that came."""
         return ((x.log1p() if self.logarithmic else x) - self.shift) / self.scale
