@@ -145,7 +145,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         batch = self.batch_size or defaults.batch_size(n).value
         table = {
             "likelihood": lambda: defaults.likelihood(schema),
-            "latents": lambda: defaults.latents(schema),
+            "latents": lambda: defaults.latents(schema, n),
             "encoder": lambda: network,
             "decoder": lambda: network,
             "batch_size": lambda: defaults.batch_size(n),

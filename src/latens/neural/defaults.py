@@ -40,13 +40,17 @@ def _levels(levels: int) -> Family:
     return MixtureOf(DiscretizedLogistic(levels), 4)
 
 
-def latents(schema: Schema) -> Choice:
-    """How many latent dimensions; those that are not needed carry no rate."""
+def latents(schema: Schema, n: int) -> Choice:
+    """How many latent dimensions; those that are not needed carry no rate.
+
+    Of few images only few dimensions can be learned so well that what lies between the codes is real too: about one
+    for every fifty images.
+    """
     size = math.prod(schema.shape)
     if schema.kind == "table":
         return Choice(max(2, min(32, (size + 1) // 2)), f"half of {size} columns")
-    value = 16 if size <= 256 else 32 if size <= 1024 else 64
-    return Choice(value, f"{size} values an example")
+    value = min(16 if size <= 256 else 32 if size <= 1024 else 64, max(8, 2 ** int(math.log2(max(n, 50) / 50))))
+    return Choice(value, f"{size} values an example, {n} examples")
 
 
 def network(schema: Schema) -> Choice:
