@@ -17,6 +17,10 @@ from latens.utils.random import row_streams
 
 _ELEMENTS = 1 << 21
 """How many numbers a block may decode to at once."""
+_WIDTH = 256
+"""What an example counts for at least: its network is wider than its few numbers."""
+_DRAWS = 4096
+"""How many draws a block of more than 8 rows may hold: the last block is full whatever the data."""
 
 
 def blocks(n: int, size: int) -> Iterator[np.ndarray]:
@@ -27,8 +31,8 @@ def blocks(n: int, size: int) -> Iterator[np.ndarray]:
 
 def block_shape(units: Units, samples: int) -> tuple[int, int]:
     """(rows, draws) of a block: a function of the model and the number of samples, never of the data."""
-    elements = max(1, int(np.prod(units.event_shape)))
-    rows = int(np.clip(_ELEMENTS // (8 * elements), 1, 256))
+    elements = max(_WIDTH, int(np.prod(units.event_shape)))
+    rows = int(np.clip(_ELEMENTS // (8 * elements), 1, np.clip(_DRAWS // samples, 8, 256)))
     return rows, int(np.clip(_ELEMENTS // (rows * elements), 1, samples))
 
 
