@@ -41,7 +41,8 @@ def guarded(action: Callable[[], None]) -> int:
         if os.environ.get("LATENS_DEBUG"):
             traceback.print_exc()
         status, message = explain(error)
-        say(f"latens: {message}")
+        if status != USER or _speaks():
+            say(f"latens: {message}")
         return status
 
 
@@ -84,7 +85,13 @@ def _note(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    say(f"note: {message}")
+    if _speaks():
+        say(f"note: {message}")
+
+
+def _speaks() -> bool:
+    """Whether this is the first of the processes that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _close_quietly(stream: TextIO) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from latens.cli import summary
 from latens.cli.opened import open_model, read_like
-from latens.cli.runs import Run
+from latens.cli.runs import Run, read
 from latens.cli.screen import Answer, Line, working
 from latens.cli.settings import image_size
 from latens.cli.train import read_again
@@ -83,9 +83,7 @@ def _info_lines(about: dict[str, Any]) -> list[Line]:
 def check(data: str, size: str | None) -> Answer:
     """What a model would see, and what it would choose."""
     with working(f"reading {data}"):
-        from latens.data import load
-
-        source = load(data, size=image_size(size))
+        source = read(data, image_size(size))
     schema, labels = source.schema, _labels(source)
     content = {"data": data, "n": len(source), **schema.describe(), "labels": labels, "notes": source.notes}
     content |= {"unreadable": dict(source.skipped), **_choices(source)}

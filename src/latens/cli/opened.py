@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from latens.cli.runs import Run
+from latens.cli.runs import Run, read
 from latens.cli.screen import say, working
 from latens.cli.train import notes
-from latens.data import ArraySource, FolderSource, Schema, Source, load
+from latens.data import ArraySource, FolderSource, Schema, Source
 from latens.data.idx import find_idx
 from latens.data.images import ENDINGS
 from latens.neural import NeuralDensity
@@ -41,7 +41,7 @@ def read_like(estimator: NeuralDensity, data: str) -> Source:
     """
     schema = estimator.schema_
     with working(f"reading {data}"):
-        source = load(data, size=schema.shape[:2] if schema.kind == "image" else None)
+        source = read(data, schema.shape[:2] if schema.kind == "image" else None)
         if source.schema.shape != schema.shape and _holds_pictures(data, schema):
             source = FolderSource(data, schema.shape[:2], "L" if len(schema.shape) == 2 else "RGB")
         source = _ordered(source, schema)

@@ -146,7 +146,18 @@ def record(data: str, size: tuple[int, int] | None, source: Source, estimator: A
 def located(data: str) -> str:
     """A path that holds wherever the tool is started; a built-in name as it is."""
     path = Path(data).expanduser()
-    return data if data in BUILTINS and not path.exists() else str(path.absolute())
+    return data if data in BUILTINS and (Run(path).exists or not path.exists()) else str(path.absolute())
+
+
+def read(data: str, size: tuple[int, int] | None) -> Source:
+    """Data by their name; a run folder is none, though it may have the name of some.
+
+    Raises:
+        InputError: a run folder, or whatever `load` refuses.
+    """
+    if Run(data).exists and data not in BUILTINS:
+        raise InputError(f"{data} is a run folder, not data; give what it was trained on, or other examples")
+    return _builtin(data) if Run(data).exists else load(data, size=size)
 
 
 def reread(record: dict[str, Any]) -> Source:
@@ -154,7 +165,7 @@ def reread(record: dict[str, Any]) -> Source:
     if record["data"] in BUILTINS:
         return _builtin(record["data"])
     size = record["size"]
-    return load(record["data"], size=None if size is None else (int(size[0]), int(size[1])))
+    return read(record["data"], None if size is None else (int(size[0]), int(size[1])))
 
 
 def fingerprint(source: Source) -> dict[str, Any]:

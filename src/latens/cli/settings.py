@@ -10,7 +10,7 @@ from latens.neural.vocabulary import read
 from latens.nn import Spec
 from latens.objectives import Objective
 from latens.training import Schedule
-from latens.utils import InputError
+from latens.utils import InputError, check_positive
 from latens.utils.text import nearest
 
 _EXPECTED: dict[str, tuple[Any, str]] = {
@@ -50,6 +50,10 @@ def estimator(model: str | None, flags: dict[str, Any]) -> NeuralDensity:
         given = getattr(found, name, None)
         if given is not None and not isinstance(given, kind):
             raise InputError(f"{flag(name)} expects {expected}; got {given!r}")
+    if found.latents is not None:
+        check_positive("--latents", found.latents, integer=True)
+    if found.condition not in (None, "y"):
+        raise InputError(f'--condition is "y" or left out; got {found.condition!r}')
     if found.random_state is None:
         found.set_params(random_state=0)
     return found

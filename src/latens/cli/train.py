@@ -18,7 +18,7 @@ from latens.cli.settings import estimator as from_flags
 from latens.cli.settings import flag, image_size
 from latens.cli.study import Study, examine
 from latens.cli.summary import figure_lines, training
-from latens.data import Source, load, write_array
+from latens.data import Source, write_array
 from latens.neural import NeuralDensity
 from latens.neural.rows import check_rows
 from latens.neural.saving import FILE
@@ -74,7 +74,7 @@ def refuse_settings(given: dict[str, Any]) -> None:
 def read_data(data: str, size: tuple[int, int] | None = None) -> Source:
     """The rows, with a word on what was done to them."""
     with working(f"reading {data}") if leads() else nullcontext():
-        return told(load(data, size=size))
+        return told(runs.read(data, size))
 
 
 def read_again(run: Run) -> Source:

@@ -27,7 +27,7 @@ def sheet(images: np.ndarray, columns: int) -> np.ndarray:
     gap = gap_of(images)
     colours = grid(images, columns, gap)
     alpha = 255 - grid(np.zeros(images.shape[:3], np.uint8), columns, gap)
-    return np.dstack([colours, alpha])
+    return np.dstack([colours, alpha])[gap:-gap, gap:-gap]
 
 
 def gap_of(images: np.ndarray) -> int:

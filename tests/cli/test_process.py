@@ -1,0 +1,125 @@
+"""The tool as a process: streams, exit statuses, what it imports, and what it survives."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from latens.cli import main
+from latens.utils import load_tensors
+
+SCRIPT = "from latens.cli import main; raise SystemExit(main())"
+HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "pyarrow", "PIL"}
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["train", "--help"], ["score", "--help"], ["--version"], ["trian"], []])
+def test_help_is_light(argv):
+    script = f"""
+import sys
+from latens.cli import main
+status = main({argv!r})
+print("loaded:", status, *{{name.split('.')[0] for name in sys.modules}})
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    status, *loaded = done.stdout.split("loaded:")[1].split()
+    assert int(status) == (2 if argv == ["trian"] else 0)
+    assert not set(loaded) & HEAVY
+
+
+@pytest.mark.parametrize(
+    "verb", ["train", "sample", "reconstruct", "encode", "decode", "score", "evaluate", "report", "info", "check"]
+)
+def test_every_verb_has_an_example_and_json(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"latens {verb} " in shown
+    assert "--json" in shown
+
+
+def test_results_on_stdout_all_else_on_stderr(tmp_path, shell, tiny):
+    done = shell("train", "digits", "-o", tmp_path / "run", "--epochs", "60", "--json", *tiny)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["report"] == str(tmp_path / "run" / "report.html")
+    lines = done.stderr.splitlines()
+    assert "epochs of 25 steps" in lines[0]
+    assert 10 < sum(line.startswith("epoch ") for line in lines) <= 30
+    assert "stopped after" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_bad_input_is_status_2_and_one_line(tmp_path, shell):
+    done = shell("train", "digitz", "-o", tmp_path / "run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "latens: there is no digitz; did you mean digits?\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_pipe_is_quiet():
+    command = f'{sys.executable} -c "{SCRIPT}" check digits --json | head -c 5'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def started(path, flags, signal_at):
+    """Trains in a process and sends it a signal once the condition holds: (status, stderr)."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    command = [sys.executable, "-c", SCRIPT, "train", "digits", "-o", str(path), *flags]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    number, ready = signal_at
+    end = time.monotonic() + 60
+    while not ready() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
+LONG = ["--epochs", "70", "--batch-size", "32"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, tiny):
+    """The tensors of a run that nothing disturbed."""
+    path = tmp_path_factory.mktemp("whole") / "run"
+    assert main(["train", "digits", "-o", str(path), *LONG, *tiny]) == 0
+    return load_tensors(path / "model.safetensors")[0]
+
+
+def same(path, tensors):
+    found = load_tensors(path / "model.safetensors")[0]
+    assert found.keys() == tensors.keys()
+    assert all((found[name] == tensors[name]).all() for name in tensors)
+
+
+MOMENTS = {
+    "before anything is learned": lambda path: (path / "run.json").exists(),
+    "after a checkpoint": lambda path: (path / "checkpoints" / "last.safetensors").exists(),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_kill_9_and_resume_give_the_same_bits(moment, tmp_path, whole, call, tiny):
+    path = tmp_path / "run"
+    status, _ = started(path, [*LONG, *tiny], (signal.SIGKILL, lambda: MOMENTS[moment](path)))
+    assert status == -signal.SIGKILL
+    assert not (path / "model.safetensors").exists()
+    assert call("train", "--resume", path)[0] == 0
+    same(path, whole)
+    epochs = [line.split(",")[0] for line in (path / "metrics.csv").read_text().splitlines()[1:]]
+    assert epochs == [str(i + 1) for i in range(len(epochs))]
+
+
+def test_ctrl_c_keeps_what_was_learned_and_says_how_to_go_on(tmp_path, whole, call, tiny):
+    path = tmp_path / "run"
+    status, err = started(path, [*LONG, *tiny], (signal.SIGINT, (path / "metrics.csv").exists))
+    assert status == 130
+    assert err.splitlines()[-1] == f"latens: interrupted. Go on with: latens train --resume {path}"
+    assert (path / "checkpoints" / "last.safetensors").exists()
+    assert call("train", "--resume", path)[0] == 0
+    same(path, whole)
