@@ -143,6 +143,8 @@ class FixedNormal(ConditionalDistribution):
         self, c: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
     ) -> Distribution:
         """N(0, I), batch shape (); made once for each place and precision it is asked for in."""
+        if torch.is_inference_mode_enabled():  # what is made there can never meet a gradient again
+            return Normal(1.0)(self.origin, tuple(self.origin.shape))
         if self._made is None or self._made[0] is not self.origin:
             self._made = self.origin, Normal(1.0)(self.origin, tuple(self.origin.shape))
         return self._made[1]
@@ -185,6 +187,8 @@ class Conditional(Spec):
 @torch.no_grad()
 def _check_own(network: nn.Module, inside: Shape, params: Shape) -> None:
     """Refuses a module of the user's own that does not give as many numbers as the family needs."""
+    if not isinstance(network, nn.Module):
+        raise InputError(f"A network is a specification such as MLP((512,)), or an nn.Module; got {network!r}.")
     training = network.training
     reference = next(network.parameters(), torch.zeros(()))
     try:

@@ -23,6 +23,7 @@ from latens.utils.text import text
 
 FILE = "model.safetensors"
 _OWN = "own"
+_DTYPE = "dtype "
 _FITTED = ("schema_", "settings_", "reasons_", "seed_", "condition_", "n_iter_")
 _SKLEARN = ("n_features_in_", "feature_names_in_")
 
@@ -83,6 +84,8 @@ def load(path: str | Path, *, device: str | None = None, **modules: nn.Module) -
     arrays, notes = load_tensors(path / FILE if path.is_dir() else path)
     try:
         estimator = read(notes["estimator"])
+        if not isinstance(estimator, NeuralDensity):
+            raise TypeError(f"{notes['estimator'][:80]} is no estimator with a network")
         _supply(estimator, json.loads(notes[_OWN]), modules, path)
         estimator.device = device
         for name, value in read(notes["fitted"]).items():
@@ -122,7 +125,8 @@ def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dic
     estimator.units_.to(estimator._device)
     if "prior" in notes:
         estimator.prior_ = read(notes["prior"])
-        learned = {**_unlisted(_part(arrays, "prior")), **read(notes["prior_learned"])}
+        plain = {name: _revived(value) for name, value in read(notes["prior_learned"]).items()}
+        learned = {**_unlisted(_part(arrays, "prior")), **plain}
         vars(estimator.prior_).update(learned)  # type: ignore[attr-defined]
 
 
@@ -158,7 +162,14 @@ def _unlisted(tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, np.dtype):
+        return _DTYPE + value.name
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def _revived(value: Any) -> Any:
+    """A plain value as it was before ``_plain``, arrays apart."""
+    return np.dtype(value[len(_DTYPE) :]) if isinstance(value, str) and value.startswith(_DTYPE) else value
 
 
 def _jsonable(value: Any) -> Any:
