@@ -151,3 +151,9 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(tmp_path, make, message)
         load_tensors(path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_files_have_the_rights_that_new_files_have(tmp_path):
+    (tmp_path / "usual").write_text("")
+    save_tensors(tmp_path / "model.safetensors", {"x": np.zeros(3)}, {})
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "usual").stat().st_mode

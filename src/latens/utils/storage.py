@@ -49,6 +49,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         _flush(temporary)
+        temporary.chmod(_usual_mode())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -145,3 +146,10 @@ def _beside(path: Path) -> Path:
 def _flush(path: Path) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
+
+
+def _usual_mode() -> int:
+    """What the user's own mask leaves of a new file's rights; some writers make theirs private."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
