@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import torch
@@ -20,6 +20,10 @@ from latens.training import Schedule
 from latens.utils.errors import InputError
 
 Network = Spec | nn.Module | None
+
+
+class NoDensity(InputError, AttributeError):
+    """What was asked for needs a density over the latents; ``hasattr`` says so beforehand."""
 
 
 class AutoEncoder(NeuralDensity):
@@ -107,13 +111,14 @@ class AutoEncoder(NeuralDensity):
         self.prior_ = clone(density).fit(self.transform(X, y))
         return self
 
-    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
-        """Refused: a code is a point, which has no density.
+    @property
+    def score_samples(self) -> NoReturn:
+        """Not there: a code is a point, which has no density.
 
         Raises:
-            InputError: always; ``reconstruction_error`` or a VAE is what you want.
+            NoDensity: always; ``reconstruction_error`` or a VAE is what you want.
         """
-        raise InputError(
+        raise NoDensity(
             "An autoencoder has no density p(x): its codes are points. Use reconstruction_error(X) to find outliers, "
             "or a VAE to score."
         )

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
@@ -88,19 +89,16 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     # -- fitting ------------------------------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:  # type: ignore[override]
         """Learns p(x), or p(x | y) where ``condition="y"``.
 
         Args:
             X: an array ``(n, d)``, images ``(n, H, W)`` or ``(n, H, W, C)``, a frame, a path, or a built-in name.
             y: ``(n,)``, what is conditioned on; ignored unless asked for.
-            sample_weight: not supported; None.
 
         Raises:
             InputError: data that the likelihood cannot describe, or too few of them.
         """
-        if sample_weight is not None:
-            raise InputError(f"{type(self).__name__} does not weigh examples; repeat the rows that count for more.")
         return self._fit(self._source(X, reset=True), y)
 
     def _fit(
@@ -276,6 +274,11 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         return text(self)
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
     # -- plumbing -----------------------------------------------------------------------------------------------
 
     def _source(self, X: Any, *, reset: bool = False) -> Source:
@@ -283,7 +286,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         if not reset:
             check_is_fitted(self)
         if _is_table(X):
-            X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=1)
+            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=1)
         return load(X)
 
     def _map(self, X: Any, y: Any, f: Callable[[Model, Tensor, Tensor | None], Tensor]) -> np.ndarray:
@@ -343,4 +346,4 @@ def _given(y: Any, source: Source) -> Any:
 
 
 def _is_table(X: Any) -> bool:
-    return not isinstance(X, (str, Path, Source)) and np.ndim(X) <= 2
+    return not isinstance(X, (str, Path, Source)) and np.asarray(X).ndim <= 2

@@ -29,7 +29,7 @@ def tensor(rows: np.ndarray) -> Tensor:
 def check_rows(name: str, source: Source) -> None:
     """Refuses data that no network can be fitted to."""
     if len(source) < 2:
-        raise InputError(f"{name} expects at least 2 examples; got {len(source)} example. One point has no density.")
+        raise InputError(f"{name} expects at least 2 examples; got {len(source)} sample. One point has no density.")
     if source.schema.has_missing:
         raise InputError(f"{name} expects complete rows; X contains NaN. Drop those rows or fill them in.")
 

@@ -21,13 +21,14 @@ def check_support(schema: Schema, family: Family) -> None:
     >>> from latens.distributions import Bernoulli
     >>> check_support(Schema("image", (28, 28), "uint8", 0.0, 255.0, 256), Bernoulli())
     Traceback (most recent call last):
-    latens.utils.errors.InputError: Bernoulli() expects two levels, such as {0, 1}; got 256 levels from 0 to 255. Use ...
+    latens.utils.errors.InputError: Bernoulli() expects two levels, such as {0, 1}; got 256 levels from 0 to 255. ...
     """
     expected, holds = _SUPPORTS.get(family.support, ("", lambda schema, family: True))
     if not holds(schema, _element(family)):
         values = f"values from {schema.low:g} to {schema.high:g}" if schema.levels is None else schema.values
         raise InputError(
-            f"{family} expects {expected}; got {values}. Use {defaults.likelihood(schema).value}, or transform the data."
+            f"{family} expects {expected}; got {values}. "
+            f"Use {defaults.likelihood(schema).value}, or transform the data."
         )
 
 

@@ -28,7 +28,7 @@ class VAE(NeuralDensity):
         latents: the number of latent dimensions.
         posterior: the family of q(z | x); its parameters come from the encoder.
         likelihood: the family of p(x | z); its parameters come from the decoder.
-        prior: p(z).
+        prior: p(z); StandardNormal() if None.
         objective: what is minimised, such as ``Distortion() + 4.0 * Rate()``.
         encoder, decoder: a network specification, or an ``nn.Module`` of your own, which is copied.
         condition: "y" to learn p(x | y).
@@ -58,7 +58,7 @@ class VAE(NeuralDensity):
         latents: int | None = None,
         posterior: Family | Spec = Normal("element"),
         likelihood: Family | None = None,
-        prior: Spec = StandardNormal(),
+        prior: Spec | None = None,
         objective: Objective = ELBO(),
         encoder: Network = None,
         decoder: Network = None,
@@ -103,7 +103,7 @@ class VAE(NeuralDensity):
         return self.objective
 
     def _build(self, site: Site) -> Model:
-        return build(site, self.settings_, self.posterior, self.prior)
+        return build(site, self.settings_, self.posterior, self.prior or StandardNormal())
 
     def score_samples(self, X: Any, y: Any = None, *, k: int | None = None) -> np.ndarray:
         """log p(x) of each row, ``(n,)`` nats: log 1/k sum_i p(x, z_i) / q(z_i | x), a lower bound in expectation.
