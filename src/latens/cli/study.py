@@ -16,7 +16,9 @@ from latens.neural.rows import split as split_rows
 
 PAIRS, SAMPLES, DRAWS, MAP_ROWS, TRAVERSED = 32, 64, 64, 2000, 8
 REACH, STEPS = 2.5, 11
-_JUDGED, _JUDGED_SLOWLY = 1000, 100
+_JUDGED, _FEWEST_JUDGED, _FEWEST_DRAWS = 1000, 64, 16
+_EFFORT = {"cpu": 2e11}
+"""Multiplications that judging may take; ten times as many elsewhere."""
 _VALUES = 1_500_000
 """The most numbers of all pictures of a kind together: large images are shown fewer at a time."""
 
@@ -71,7 +73,7 @@ def examine(estimator: NeuralDensity, source: Source, name: str, *, split: bool 
         name=name,
         kind=type(estimator).__name__,
         about=summary.about(estimator),
-        figures=evaluate(estimator, _some(judged, _limit(estimator))).as_dict(),
+        figures=_figures(estimator, judged),
         judged_on=judged_on,
         n=len(source),
         schema=estimator.schema_,
@@ -101,10 +103,32 @@ def _some(source: Source, n: int) -> Subset:
     return Subset(source, np.unique(np.linspace(0, len(source) - 1, min(n, len(source))).astype(np.intp)))
 
 
-def _limit(estimator: NeuralDensity) -> int:
-    """How many rows are judged in a moment; importance sampling decodes each of them k times."""
-    slow = any(isinstance(module, nn.Conv2d) for module in estimator.model_.modules())
-    return _JUDGED_SLOWLY if slow and estimator._device.type == "cpu" else _JUDGED
+def _figures(estimator: NeuralDensity, judged: Source) -> dict[str, Any]:
+    """The figures, of fewer rows and draws where a network is slow; how many of both is among the figures."""
+    k = getattr(estimator, "score_samples_k", 1)
+    affordable = _EFFORT.get(estimator._device.type, 2e12) / multiplications(estimator)
+    rows = int(np.clip(affordable / k, _FEWEST_JUDGED, _JUDGED))
+    k = int(np.clip(affordable / rows, min(_FEWEST_DRAWS, k), k))
+    return evaluate(estimator, _some(judged, rows), k=k).as_dict()
+
+
+def multiplications(estimator: NeuralDensity) -> int:
+    """How many numbers are multiplied to decode one latent point."""
+    total = 0
+
+    def count(module: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal total
+        total += module.weight.numel() * output[0].numel() // output.shape[1]  # type: ignore[union-attr,operator]
+
+    layers = [m for m in estimator.model_.likelihood.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]  # type: ignore[union-attr]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        y = None if estimator.condition_ is None else estimator.condition_.classes[0]
+        estimator.inverse_transform(np.zeros((1, estimator.settings_["latents"])), y)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(total, 1)
 
 
 def _fitting(schema: Schema, most: int) -> int:

@@ -75,6 +75,7 @@ def short(value: float) -> str:
     return text.replace("-", "−")
 
 
+FEWEST_BARS = 12
 Series = tuple[str, np.ndarray, np.ndarray]
 
 
@@ -116,7 +117,7 @@ def _thin(xs: np.ndarray, ys: np.ndarray, most: int = 400) -> list[tuple[float, 
 
 def bars(values: Sequence[float], names: Sequence[str], x_name: str, about: str, least: float) -> str:
     """Bars side by side; those below ``least`` are grey."""
-    axes = Axes((0.0, float(len(values))), (0.0, max([*values, 1e-9]) * 1.05), width=860, height=230)
+    axes = Axes((0.0, float(max(len(values), FEWEST_BARS))), (0.0, max([*values, 1e-9]) * 1.05), width=860, height=230)
     width = axes.px(1) - axes.px(0)
     parts = axes.begin(about, x_name, [], ticks(*axes.y, 4))
     for i, (value, name) in enumerate(zip(values, names)):

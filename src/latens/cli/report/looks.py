@@ -11,8 +11,9 @@ from latens.cli.report.words import section
 from latens.cli.study import REACH, Study
 from latens.neural.progress import duration
 
-SMALL = 40
-"""Images up to this width stand 16 in a row, larger ones 8."""
+STRIP = 8
+"""Images in a row; two such strips stand side by side where the images are small and the page is wide."""
+SMALL = 48
 
 
 def hero(study: Study) -> str:
@@ -38,9 +39,9 @@ def _strip(study: Study) -> str:
     if rows is None:
         rows, said = study.reconstructions, "What comes back of examples that have passed through the code."
     images = pixels(rows, study.schema)
-    across = _across(images)
-    picture = figure(images[:across], across, said, widest=1040)
-    return f"<figure class=strip>{picture}<figcaption>{said}</figcaption></figure>"
+    rows_of = range(0, min(len(images) // STRIP, 2) * STRIP, STRIP)
+    strips = [figure(images[i : i + STRIP], STRIP, said, widest=1040) for i in rows_of]
+    return f"<figure class=strip>{_side_by_side(strips, images)}<figcaption>{said}</figcaption></figure>"
 
 
 def pairs(study: Study) -> str:
@@ -48,7 +49,7 @@ def pairs(study: Study) -> str:
     if study.schema.kind != "image":
         return ""
     originals, rebuilt = pixels(study.originals, study.schema), pixels(study.reconstructions, study.schema)
-    across = min(_across(originals), len(originals))
+    across = min(STRIP, len(originals))
     lead = (
         f"Above, examples from the {study.judged_on} data; below each, what comes back after it has passed through "
         f"{study.about['settings']['latents']} numbers. What is lost, the code does not hold. The mean squared error "
@@ -58,7 +59,7 @@ def pairs(study: Study) -> str:
         figure(np.concatenate([originals[i : i + across], rebuilt[i : i + across]]), across, "pairs", widest=1040)
         for i in range(0, len(originals) - across + 1, across)
     ]
-    return section("Originals and reconstructions", lead, f"<div class=strips>{''.join(strips)}</div>")
+    return section("Originals and reconstructions", lead, _side_by_side(strips, originals))
 
 
 def samples(study: Study) -> str:
@@ -76,7 +77,7 @@ def samples(study: Study) -> str:
     parts = []
     for rows, said in ((study.means, "Decoder means"), (study.draws, "True draws")):
         images = pixels(rows, study.schema)
-        columns = min(_across(images) // 2, len(images))
+        columns = min(STRIP if images.shape[2] <= SMALL else STRIP // 2, len(images))
         images = images[: len(images) // columns * columns]
         parts.append(f"<figure>{figure(images, columns, said, widest=500)}<figcaption>{said}</figcaption></figure>")
     return section("Samples", lead, f"<div class=two>{''.join(parts)}</div>")
@@ -99,5 +100,6 @@ def traversals(study: Study) -> str:
     return section("What the dimensions mean", lead, content)
 
 
-def _across(images: np.ndarray) -> int:
-    return 16 if images.shape[2] <= SMALL else 8
+def _side_by_side(strips: list[str], images: np.ndarray) -> str:
+    cls = "strips paired" if images.shape[2] <= SMALL else "strips"
+    return f'<div class="{cls}">{"".join(strips)}</div>'

@@ -34,13 +34,22 @@ def figure_cards(study: Study) -> str:
         ("reconstruction_error", "{:.4g}", "squared units", "reconstruction", "Mean squared error of what comes back."),
     ]
     cards = [
-        f"<div class=card><h3>{name}</h3><p class=number>{minus(form.format(f[item]))} <small>{unit}</small></p>"
+        f"<div class=card><h3>{name}</h3><p class=number>{minus(_number(f[item], form))} <small>{unit}</small></p>"
         f"<p>{said}</p></div>"
         for item, form, unit, name, said in table
         if f.get(item) is not None
     ]
     on = f"On {f['n']:,} {study.judged_on} examples, in the units of the data as given."
     return f"<section><p class=lead>{on}</p><div class=cards>{''.join(cards)}</div></section>"
+
+
+def _number(value: float, form: str) -> str:
+    """Large numbers with one decimal.
+
+    >>> _number(3.14159, "{:.2f}"), _number(-12345.678, "{:.2f}")
+    ('3.14', '-12,345.7')
+    """
+    return f"{value:,.1f}" if abs(value) >= 1000 else form.format(value)
 
 
 def _bits(measure: str) -> str:
