@@ -187,7 +187,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             task.calibrate(rows)
         active = self.active_units_
         if active == 0:
-            warnings.warn(_COLLAPSED.format(self.settings_["latents"]), PosteriorCollapse, stacklevel=3)
+            warnings.warn(_COLLAPSED.format(self.settings_["latents"]), PosteriorCollapse, stacklevel=4)
 
     @property
     def active_units_(self) -> int | None:
