@@ -182,9 +182,10 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     def _finish(self, task: Task, rows: Any) -> None:
         """Sets what has a closed form over all rows, and says so if the latents carry nothing."""
         self.model_.eval()
-        with torch.no_grad(), torch.random.fork_rng():
-            torch.manual_seed(self.seed_)
-            task.calibrate(rows)
+        if self.settings_["likelihood"].calibrated:
+            with torch.no_grad(), torch.random.fork_rng():
+                torch.manual_seed(self.seed_)
+                task.calibrate(rows)
         active = self.active_units_
         if active == 0:
             warnings.warn(_COLLAPSED.format(self.settings_["latents"]), PosteriorCollapse, stacklevel=4)
