@@ -24,7 +24,7 @@ from latens.data import ArraySource
 
 def make(epochs: int, **changes: Any) -> VAE:
     """The defaults, for as long as the budget pays; a part of the rows small enough to spare is held out."""
-    return VAE(**{"epochs": epochs, "random_state": 0, "validation_fraction": 1 / 60, "patience": None, **changes})
+    return VAE(**{"epochs": epochs, "random_state": 0, "validation_fraction": 1 / 60, **changes})
 
 
 def main() -> None:

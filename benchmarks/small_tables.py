@@ -27,15 +27,13 @@ def standardised(X: np.ndarray) -> np.ndarray:
 def ours(X: np.ndarray, epochs: int) -> np.ndarray:
     """The default table model with PyOD's networks."""
     encoder, decoder = MLP((128, 64, 32)), MLP((32, 64, 128))
-    model = VAE(
-        latents=2, encoder=encoder, decoder=decoder, epochs=epochs, batch_size=32, random_state=0, patience=None
-    )
+    model = VAE(latents=2, encoder=encoder, decoder=decoder, epochs=epochs, batch_size=32, random_state=0, patience=0)
     return -model.fit(X).score_samples(X, k=16)
 
 
 def defaults(X: np.ndarray, epochs: int) -> np.ndarray:
     """The default network."""
-    return -VAE(epochs=epochs, batch_size=32, random_state=0, patience=None).fit(X).score_samples(X, k=16)
+    return -VAE(epochs=epochs, batch_size=32, random_state=0, patience=0).fit(X).score_samples(X, k=16)
 
 
 def pyod(X: np.ndarray, epochs: int) -> np.ndarray:
