@@ -20,7 +20,7 @@ from latens.training import EpochEnd, Event, Recovered, Started, Stopped, Tick
 from latens.utils import write_text
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.table import Table
 
 LINES = 25
 """About how many lines a whole training writes into a pipe."""
@@ -40,7 +40,7 @@ def listening(run: Run) -> Iterator[Listener]:
     from rich.live import Live
 
     with Live(console=Console(stderr=True), refresh_per_second=8, transient=True) as live:
-        yield both(Panel(live.update, live.console.print), metrics)
+        yield both(Panel(live.update, lambda line: live.console.print(line, highlight=False, markup=False)), metrics)
 
 
 def both(first: Listener, second: Listener) -> Listener:
@@ -162,26 +162,23 @@ class Panel:
         steps = (self.step - self.steps_before) / max(time.monotonic() - self.clock, 1e-9)
         return f"{steps:.0f} steps/s" if steps >= 10 else f"{steps:.1f} steps/s"
 
-    def render(self) -> RenderableType:
-        from rich.console import Group
+    def render(self) -> Table:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
 
         epochs = self.started.epochs if self.started else 1
         left = duration(self.left) if math.isfinite(self.left) else "?"
-        head = Text.assemble(
-            ("epoch ", "dim"),
-            f"{min(self.epoch + 1, epochs)}",
-            (f" of {epochs}", "dim"),
-            f"   {self.speed()}   {left} left",
-        )
         body = Table.grid(padding=(0, 2))
-        body.add_row(Text("this epoch", "dim"), self.now)
+        body.add_column(style="dim")
+        body.add_column()
+        body.add_row("epoch", f"{min(self.epoch + 1, epochs)} of {epochs}, {self.speed()}, {left} left")
+        body.add_row("", ProgressBar(total=1.0, completed=self.fraction, width=60))
+        body.add_row("this epoch", self.now)
         if self.rows:
-            body.add_row(Text("last epoch", "dim"), figures(self.rows[-1]))
-            body.add_row(Text("loss", "dim"), Text(spark([_loss(row) for row in self.rows]), "cyan"))
-        return Group(head, ProgressBar(total=1.0, completed=self.fraction, width=60), body)
+            body.add_row("last epoch", figures(self.rows[-1]))
+            body.add_row("loss", Text(spark([_loss(row) for row in self.rows]), "cyan"))
+        return body
 
 
 def spark(values: list[float], width: int = 60) -> str:

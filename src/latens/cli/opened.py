@@ -41,9 +41,10 @@ def read_like(estimator: NeuralDensity, data: str) -> Source:
     """
     schema = estimator.schema_
     with working(f"reading {data}"):
-        source = read(data, schema.shape[:2] if schema.kind == "image" else None)
+        size = (schema.shape[0], schema.shape[1]) if schema.kind == "image" else None
+        source = read(data, size)
         if source.schema.shape != schema.shape and _holds_pictures(data, schema):
-            source = FolderSource(data, schema.shape[:2], "L" if len(schema.shape) == 2 else "RGB")
+            source = FolderSource(data, size, "L" if len(schema.shape) == 2 else "RGB")
         source = _ordered(source, schema)
     for note in notes(source):
         say(f"note: {note}")

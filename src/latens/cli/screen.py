@@ -58,8 +58,8 @@ class Answer:
         with console.capture() as capture:
             if self.lines:
                 console.print(shown)
-            for line in self.closing:
-                console.print(Text(line), soft_wrap=True)
+            for said in self.closing:
+                console.print(Text(said), soft_wrap=True)
         lines = capture.get().splitlines()
         return "".join(f"{line if console.is_terminal else line.rstrip()}\n" for line in lines)
 

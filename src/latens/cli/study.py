@@ -118,9 +118,10 @@ def multiplications(estimator: NeuralDensity) -> int:
 
     def count(module: nn.Module, inputs: Any, output: Any) -> None:
         nonlocal total
-        total += module.weight.numel() * output[0].numel() // output.shape[1]  # type: ignore[union-attr,operator]
+        total += module.weight.numel() * output[0].numel() // output.shape[1]  # type: ignore[operator]
 
-    layers = [m for m in estimator.model_.likelihood.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]  # type: ignore[union-attr]
+    decoder = estimator.model_.get_submodule("likelihood")
+    layers = [module for module in decoder.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
         y = None if estimator.condition_ is None else estimator.condition_.classes[0]
@@ -154,7 +155,7 @@ def _traversals(estimator: NeuralDensity, source: Source, placed: Subset, shown:
     code = estimator.transform(Subset(shown, np.arange(1)))[0]
     y = None if shown.labels is None or estimator.condition_ is None else shown.labels[0]
     is_code = isinstance(estimator, AutoEncoder)
-    out = []
+    out: list[Traversal] = []
     for d in dimensions.tolist():
         if spread[d] < 0.05 and out:
             break

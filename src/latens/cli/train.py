@@ -52,6 +52,8 @@ def resume(path: str, device: str | None) -> Answer | None:
     run = Run(path)
     record = run.record()
     if run.finished:
+        if not leads():
+            return None
         say(f"{run.path} is finished; there is nothing to go on with")
         return summary(run)
     source = read_again(run)
