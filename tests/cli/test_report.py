@@ -162,9 +162,10 @@ def test_charts_escape_names():
     assert "&lt;about&gt;" in drawn
 
 
-def test_points_far_away_do_not_shrink_the_map():
+def test_points_outside_the_map_are_left_out():
     points = np.random.default_rng(0).normal(size=(1000, 2))
     points[0] = 1e6
-    drawn = charts.scatter(points, np.zeros(1000, int), ("x", "y"), "map")
-    assert 985 < drawn.count("h0") < 1000
+    ends = (np.full(2, -4.0), np.full(2, 4.0))
+    drawn = charts.scatter(points, np.zeros(1000, int), ends, ("x", "y"), "map")
+    assert drawn.count("h0") == (np.abs(points) <= 4).all(1).sum()
     ElementTree.fromstring(re.sub(r"=([\w.-]+)(?=[ >/])", r'="\1"', drawn))

@@ -15,7 +15,7 @@ from latens.neural import AutoEncoder, NeuralDensity
 from latens.neural.rows import split as split_rows
 
 PAIRS, SAMPLES, DRAWS, MAP_ROWS, TRAVERSED = 32, 64, 64, 2000, 8
-REACH, STEPS = 2.5, 11
+REACH, STEPS, CELLS = 2.5, 11, 14
 _JUDGED, _FEWEST_JUDGED, _FEWEST_DRAWS = 1000, 64, 16
 _EFFORT = {"cpu": 2e11}
 """Multiplications that judging may take; ten times as many elsewhere."""
@@ -29,6 +29,26 @@ class Traversal:
 
     dimension: int
     rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Codes in two dimensions.
+
+    Attributes:
+        points: ``(n, 2)``, the posterior means.
+        low, high: the ends of what is shown: all points but the farthest few in a thousand.
+        names: of the two axes.
+        how: where the axes come from, in words.
+        decoded: images ``(CELLS * CELLS, ...)`` decoded from the plane, from its upper left to its lower right.
+    """
+
+    points: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    names: tuple[str, str]
+    how: str
+    decoded: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +67,7 @@ class Study:
     reconstructions: np.ndarray
     means: np.ndarray | None
     draws: np.ndarray | None
-    latent: np.ndarray
+    plane: Plane | None
     labels: np.ndarray | None
     traversals: list[Traversal]
     data: np.ndarray
@@ -82,7 +102,7 @@ def examine(estimator: NeuralDensity, source: Source, name: str, *, split: bool 
         reconstructions=estimator.reconstruct(shown),
         means=means,
         draws=draws,
-        latent=estimator.transform(placed),
+        plane=_plane(estimator, placed, shown),
         labels=placed.labels,
         traversals=_traversals(estimator, source, placed, shown),
         data=placed.take(np.arange(len(placed))) if source.schema.kind == "table" else rows,
@@ -144,6 +164,35 @@ def _drawn(estimator: NeuralDensity, schema: Schema) -> tuple[np.ndarray | None,
     y = None if estimator.condition_ is None else np.resize(np.asarray(estimator.condition_.classes), n)
     seed = estimator.seed_
     return estimator.sample(n, seed, y=y, mean=True), estimator.sample(n, seed, y=y, mean=False)
+
+
+def _plane(estimator: NeuralDensity, placed: Subset, shown: Subset) -> Plane | None:
+    z = estimator.transform(placed).astype(np.float64)
+    if z.shape[1] < 2:
+        return None
+    centre, axes, names, how = _axes(z)
+    points = (z - centre) @ axes.T
+    low, high = np.quantile(points, 0.002, axis=0), np.quantile(points, 0.998, axis=0)
+    room = 0.05 * np.maximum(high - low, 1e-9)
+    low, high = low - room, high + room
+    if placed.schema.kind != "image" or placed.schema.size > _VALUES // CELLS**2:
+        return Plane(points, low, high, names, how, None)
+    middle = (np.arange(CELLS) + 0.5) / CELLS
+    x, y = np.meshgrid(low[0] + middle * (high[0] - low[0]), high[1] - middle * (high[1] - low[1]))
+    cells = centre + np.stack([x.ravel(), y.ravel()], 1) @ axes
+    label = None if shown.labels is None or estimator.condition_ is None else shown.labels[0]
+    return Plane(points, low, high, names, how, estimator.inverse_transform(cells, label))
+
+
+def _axes(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str], str]:
+    """The origin, two orthonormal axes, their names, and where they come from."""
+    if z.shape[1] == 2:
+        return np.zeros(2), np.eye(2), ("dimension 0", "dimension 1"), "its two dimensions"
+    centre = z.mean(0)
+    _, s, v = np.linalg.svd(z - centre, full_matrices=False)
+    share = s**2 / max(float((s**2).sum()), 1e-30)
+    names = (f"first principal component, {share[0]:.0%} of the variance", f"second, {share[1]:.0%}")
+    return centre, v[:2], names, f"the two principal components of its {z.shape[1]} dimensions"
 
 
 def _traversals(estimator: NeuralDensity, source: Source, placed: Subset, shown: Subset) -> list[Traversal]:

@@ -19,6 +19,7 @@ def about(estimator: NeuralDensity) -> dict[str, Any]:
         "estimator": portable(estimator),
         "settings": {name: text(value) for name, value in estimator.settings_.items()},
         "reasons": dict(estimator.reasons_),
+        "objective": text(estimator._objective()),
         "schema": estimator.schema_.describe(),
         "summary": estimator.schema_.summary,
         "condition": None if estimator.condition_ is None else text(estimator.condition_),

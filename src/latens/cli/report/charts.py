@@ -134,19 +134,20 @@ def bars(values: Sequence[float], names: Sequence[str], x_name: str, about: str,
     return "".join(parts) + "</svg>"
 
 
-def scatter(points: np.ndarray, groups: np.ndarray, names: tuple[str, str], about: str) -> str:
-    """Points in a plane, coloured by group (−1 is grey); the farthest few in a thousand are left out.
+def scatter(
+    points: np.ndarray, groups: np.ndarray, ends: tuple[np.ndarray, np.ndarray], names: tuple[str, str], about: str
+) -> str:
+    """Points in a plane, coloured by group (−1 is grey).
 
     Args:
-        points: ``(n, 2)``.
+        points: ``(n, 2)``; those outside the ends are left out.
         groups: ``(n,)``.
+        ends: the lowest and the highest of both coordinates.
         names: of the two axes.
         about: what the chart shows.
     """
-    low, high = np.quantile(points, 0.002, axis=0), np.quantile(points, 0.998, axis=0)
-    room = 0.05 * np.maximum(high - low, 1e-9)
-    (x0, y0), (x1, y1) = (low - room).tolist(), (high + room).tolist()
-    axes = Axes((x0, x1), (y0, y1), width=640, height=500)
+    (x0, y0), (x1, y1) = ends[0].tolist(), ends[1].tolist()
+    axes = Axes((x0, x1), (y0, y1), width=560, height=560, top=0, right=0)
     parts = axes.begin(about, names[0], ticks(x0, x1, 5), ticks(y0, y1, 4))
     middle = (axes.base + axes.top) / 2
     turned = f'transform="rotate(-90 10 {middle:g})" text-anchor=middle'

@@ -48,6 +48,13 @@ def figure(images: np.ndarray, columns: int, alt: str, *, widest: int = 720) -> 
     )
 
 
+def mosaic(images: np.ndarray, columns: int, alt: str) -> str:
+    """An ``<img>`` of images with nothing between them."""
+    rows, (height, width) = len(images) // columns, images.shape[1:3]
+    sheet = images.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
+    return f'<img src="{uri(sheet)}" alt="{escape(alt)}" width={sheet.shape[1]} height={sheet.shape[0]} loading="lazy">'
+
+
 def uri(image: np.ndarray) -> str:
     """A PNG inside text."""
     out = io.BytesIO()

@@ -8,8 +8,9 @@ from html import escape
 import numpy as np
 
 from latens.cli.report import charts
+from latens.cli.report.pictures import mosaic, pixels
 from latens.cli.report.words import key, minus, section
-from latens.cli.study import Study
+from latens.cli.study import CELLS, Study
 
 COLOURS = 10
 """Classes that get a colour of their own; the rest is grey."""
@@ -65,7 +66,8 @@ def learning(study: Study) -> str:
     lead = (
         "The loss is a sum: <b>distortion</b>, the nats it costs to describe an example given its code, and "
         "<b>rate</b>, the nats of the code itself. Learning trades one for the other. Where the curve of held-out "
-        "rows turns away from that of training rows, the model starts to remember instead of to learn."
+        "rows turns away from that of training rows, the model starts to remember instead of to learn. What was "
+        f"minimised here: <code>{escape(study.about['objective'])}</code>."
     )
     names = ["loss", "distortion", "rate"]
     if study.kind == "AutoEncoder":
@@ -90,36 +92,30 @@ def _curves(study: Study, name: str) -> str:
 
 
 def latent_map(study: Study) -> str:
-    """Posterior means in a plane."""
-    z = study.latent
-    if z.shape[1] < 2:
+    """Posterior means in a plane, and what the decoder makes of that plane."""
+    plane = study.plane
+    if plane is None:
         return ""
-    points, names, how = _plane(z)
     groups, classes = colours_of(study.labels)
-    told = study.about["condition"] is not None
-    lead = f"Each dot is an example, placed by the posterior mean of its code ({how}). "
-    if classes and not told:
+    lead = f"Each dot is an example, placed by the posterior mean of its code ({plane.how}). "
+    if classes and study.about["condition"] is None:
         lead += "Colours are the labels, which training never saw: where they part, the model has found them by itself."
     elif classes:
         lead += "Colours are the labels; the model was told them, so that the code holds what they do not say."
     else:
         lead += "Neighbours in code are alike in kind."
-    chart = charts.scatter(points, np.zeros(len(z), int) if groups is None else groups, names, "latent map")
+    colours = np.zeros(len(plane.points), int) if groups is None else groups
+    chart = charts.scatter(plane.points, colours, (plane.low, plane.high), plane.names, "latent map")
     legend = [f'<li><i class="swatch g{i}"></i>{escape(name)}</li>' for i, name in enumerate(classes)]
     if groups is not None and (groups < 0).any():
         legend.append('<li><i class="swatch grey"></i>other</li>')
     listed = f"<ul class=legend>{''.join(legend)}</ul>" if legend else ""
-    return section("The latent map", lead, f"<div class=map>{chart}{listed}</div>")
-
-
-def _plane(z: np.ndarray) -> tuple[np.ndarray, tuple[str, str], str]:
-    if z.shape[1] == 2:
-        return z, ("dimension 0", "dimension 1"), "its two dimensions"
-    centred = (z - z.mean(0)).astype(np.float64)
-    _, s, v = np.linalg.svd(centred, full_matrices=False)
-    share = s**2 / max(float((s**2).sum()), 1e-30)
-    names = (f"first principal component, {share[0]:.0%} of the variance", f"second, {share[1]:.0%}")
-    return centred @ v[:2].T, names, f"the two principal components of its {z.shape[1]} dimensions"
+    if plane.decoded is None:
+        return section("The latent map", lead, f"<div class=map>{chart}{listed}</div>")
+    lead += " Beside it, what the decoder draws at each place of the same plane."
+    picture = mosaic(pixels(plane.decoded, study.schema), CELLS, "the plane, decoded")
+    both = f"<figure>{chart}</figure><figure class=decoded>{picture}</figure>"
+    return section("The latent map", lead, f'<div class="two map-both">{both}</div>{listed}')
 
 
 def colours_of(labels: np.ndarray | None) -> tuple[np.ndarray | None, list[str]]:
