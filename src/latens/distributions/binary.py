@@ -12,6 +12,7 @@ from torch import Tensor, distributions
 
 from latens.distributions import noise
 from latens.distributions.base import Family, Shape
+from latens.distributions.blocks import blocks
 from latens.distributions.bounds import parameters
 from latens.distributions.elementwise import Elementwise, Univariate
 
@@ -20,14 +21,18 @@ LOG2_E = 1.0 / math.log(2.0)
 
 
 class _LogBernoulli(torch.autograd.Function):
-    """x logits - log(1 + exp(logits)), the logits kept from infinity."""
+    """x logits - log(1 + exp(logits)), the logits kept from infinity; block by block, within the processor's cache."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, logits: Tensor) -> Tensor:
         ctx.save_for_backward(x, logits)
-        logits = logits.clamp(-LARGEST, LARGEST)
-        tail = logits.abs().mul_(-LOG2_E).exp2_().log1p_()
-        return (x * logits).sub_(logits.clamp_(min=0.0)).sub_(tail)
+        shape = torch.broadcast_shapes(x.shape, logits.shape)
+        x, logits, out = x.expand(shape), logits.expand(shape), logits.new_empty(shape)
+        for block in blocks(shape, logits):
+            some = logits[block].clamp(-LARGEST, LARGEST)
+            tail = some.abs().mul_(-LOG2_E).exp2_().log1p_()
+            torch.mul(x[block], some, out=out[block]).sub_(some.clamp_(min=0.0)).sub_(tail)
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -35,8 +40,18 @@ class _LogBernoulli(torch.autograd.Function):
         to_x, to_logits = ctx.needs_input_grad
         return (
             (logits.clamp(-LARGEST, LARGEST) * grad).sum_to_size(x.shape) if to_x else None,
-            ((x - logits.sigmoid()) * grad).sum_to_size(logits.shape) if to_logits else None,
+            _slope(x, logits, grad).sum_to_size(logits.shape) if to_logits else None,
         )
+
+
+def _slope(x: Tensor, logits: Tensor, grad: Tensor) -> Tensor:
+    """(x - sigmoid(logits)) grad."""
+    if torch.is_grad_enabled():  # a second derivative is asked for
+        return (x - logits.sigmoid()) * grad
+    x, logits, out = x.expand(grad.shape), logits.expand(grad.shape), torch.empty_like(grad)
+    for block in blocks(grad.shape, logits):
+        torch.sub(x[block], logits[block].sigmoid(), out=out[block]).mul_(grad[block])
+    return out
 
 
 class BernoulliElement(Univariate, distributions.Bernoulli):
