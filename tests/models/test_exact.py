@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 from torch import nn
 
 from latens.distributions import Normal, noise
-from latens.models import Conditional, StandardNormal, VariationalAutoencoder, draw
+from latens.models import Conditional, Free, StandardNormal, VariationalAutoencoder, draw
 from latens.nn import MLP, Site
 from latens.objectives import ELBO, Distortion, ImportanceWeighted, Rate
 
@@ -189,3 +189,16 @@ def test_a_posterior_that_sees_its_input_through_a_view_sees_no_unobserved_entry
     other[:, 1] = 7.0
     assert torch.equal(q(X.float(), observed=seen).mean, q(other, observed=seen).mean)
     assert not torch.equal(q(X.float()).mean, q(other).mean)
+
+
+def test_a_posterior_that_does_not_look_at_x_is_drawn_once_for_each_row():
+    torch.manual_seed(0)
+    posterior = Free(Normal("element")).build(Site((2,)))
+    likelihood = Conditional(Normal(1.0), MLP(())).build(Site((3,), (2,)))
+    model = VariationalAutoencoder(posterior, likelihood, StandardNormal().build(Site((2,))))
+    d = draw(model, torch.randn(5, 3), samples=4)
+    q = posterior()
+    by_hand = d.likelihood.log_prob(d.x) + d.latents[0].p.log_prob(d.latents[0].value) - q.log_prob(d.latents[0].value)
+    assert d.latents[0].value.shape == (4, 5, 2)
+    torch.testing.assert_close(d.log_weight, by_hand)
+    torch.testing.assert_close(d.rate, d.latents[0].kl_factors.sum().expand(4, 5))

@@ -169,7 +169,8 @@ def draw(
     def choose(p: Distribution, q: Distribution | None) -> Tensor:
         if q is None:
             raise ValueError("A draw expects a posterior for every choice; got None.")
-        latents.append(Latent(q.rsample() if len(q.batch_shape) > 1 else q.rsample((samples,)), q, p))
+        shapes: dict[int, tuple[int, ...]] = {0: (samples, len(x)), 1: (samples,)}
+        latents.append(Latent(q.rsample(shapes.get(len(q.batch_shape), ())), q, p))
         return latents[-1].value
 
     likelihood = model(choose, x, observed=observed, context=context)

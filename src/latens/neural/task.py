@@ -77,4 +77,4 @@ def by_dimension(latent: Latent) -> Tensor:
     factors = latent.kl_factors
     if factors is None:
         raise ValueError("The divergence of this latent is not known by dimension.")
-    return factors.flatten(factors.ndim - len(latent.q.event_shape)).flatten(0, -2).mean(0)
+    return factors.reshape(-1, latent.q.event_shape.numel()).mean(0)
