@@ -5,7 +5,7 @@ ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 .PHONY: demo test lint clean
 
 demo: .venv/ready
-	$(BIN)/latens train digits --output runs/demo --overwrite
+	$(BIN)/latens train digits --output runs/demo --epochs 120 --overwrite
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal

@@ -123,3 +123,11 @@ def test_ctrl_c_keeps_what_was_learned_and_says_how_to_go_on(tmp_path, whole, ca
     assert (path / "checkpoints" / "last.safetensors").exists()
     assert call("train", "--resume", path)[0] == 0
     same(path, whole)
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_told_otherwise(given, found):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+    script = "import os; from latens.cli import main; main(['--version']); print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines()[-1] == found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -54,7 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 1 where training or the program failed; 2 for what the user can set right; 130 after Ctrl-C.
     """
+    _sleep_while_waiting()
     return guarded(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
+
+
+def _sleep_while_waiting() -> None:
+    """Threads that spin for work make training 20 times slower where another program wants the processor too.
+
+    OpenMP reads this when torch is loaded, so a host that has loaded torch keeps its own policy.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _run(argv: list[str]) -> None:
