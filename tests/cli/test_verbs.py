@@ -197,6 +197,30 @@ def test_a_conditional_density_draws_the_class_it_is_asked_for(tmp_path, call, a
     assert (status, err) == (2, "latens: --label is one of setosa, versicolor, virginica; got rose\n")
 
 
+KINDS = {
+    "two channels": (lambda rng: rng.random((40, 6, 5, 2)), "npy"),
+    "colour": (lambda rng: rng.integers(0, 256, (40, 6, 5, 3), dtype=np.uint8), "png"),
+    "black and white": (lambda rng: rng.random((40, 7, 3)) > 0.5, "png"),
+    "one grey": (lambda rng: np.full((40, 4, 4), 7, np.uint8), "png"),
+    "huge numbers": (lambda rng: 1e12 * rng.normal(size=(40, 2)), "csv"),
+    "one column": (lambda rng: -np.abs(rng.normal(size=(40, 1))), "csv"),
+    "two rows": (lambda rng: rng.normal(size=(2, 2)), "csv"),
+    "counts": (lambda rng: rng.poisson(3.0, (60, 4)), "csv"),
+    "cubes": (lambda rng: rng.normal(size=(40, 3, 5, 6)), "npy"),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_data_of_every_kind_reach_a_report(name, tmp_path, monkeypatch, ask, tiny):
+    make, ending = KINDS[name]
+    monkeypatch.chdir(tmp_path)
+    np.save("data.npy", make(np.random.default_rng(0)))
+    ask("train", "data.npy", "-o", "run", "--epochs", "2", *tiny[:-2])
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "run" / "samples" / f"draws.{ending}").is_file()
+    assert ask("sample", "run", "-n", "4")["output"] == f"samples.{ending}"
+
+
 def test_settings_are_text_and_flags_come_last(tmp_path, ask, tiny):
     objective = "Distortion() + Linear(0.0, 2.0) * Rate()"
     text = f"VAE(latents=9, objective={objective}, epochs=50, random_state=4)"

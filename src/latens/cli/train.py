@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from latens.cli import runs
 from latens.cli.live import listening, numbers, write_metrics
 from latens.cli.report import write_report
+from latens.cli.report.pictures import drawable
 from latens.cli.runs import Run
 from latens.cli.screen import Answer, say, working
 from latens.cli.settings import estimator as from_flags
@@ -147,7 +148,7 @@ def finish(run: Run, estimator: NeuralDensity, source: Source, data: str) -> Ans
 def write_pictures(run: Run, study: Study) -> None:
     """``samples/``: what the model draws, and originals beside what comes back; as numbers where they are no images."""
     schema = study.schema
-    ending = {"image": "png", "table": "csv"}.get(schema.kind, "npy")
+    ending = "png" if drawable(schema) else "csv" if schema.kind == "table" else "npy"
     paired = np.stack([study.originals, study.reconstructions], axis=1).reshape(-1, *schema.shape)
     write_array(run.samples / f"reconstructions.{ending}", paired, schema)
     for name, rows in (("means", study.means), ("draws", study.draws)):

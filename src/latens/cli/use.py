@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from latens.cli.opened import columns, label_of, open_model, read_like
+from latens.cli.report.pictures import drawable
 from latens.cli.screen import Answer, working
 from latens.data import Schema, load, write_array
 from latens.neural import NeuralDensity
@@ -101,7 +102,7 @@ def _written(
 
 
 def _place(name: str, schema: Schema, n: int) -> str:
-    if schema.kind == "image":
+    if drawable(schema):
         return f"{name}.png" if n <= MOST_IN_A_GRID else f"{name}.npy"
     return f"{name}.csv" if schema.kind == "table" else f"{name}.npy"
 

@@ -14,6 +14,11 @@ from latens.data import Schema, grid, to_uint8
 GAP = 2
 
 
+def drawable(schema: Schema) -> bool:
+    """Whether a picture file can hold one example: images of 1, 3 or 4 channels."""
+    return schema.kind == "image" and (len(schema.shape) == 2 or schema.shape[2] in (1, 3, 4))
+
+
 def pixels(rows: np.ndarray, schema: Schema) -> np.ndarray:
     """Images in the user's units as RGB bytes ``(n, H, W, 3)``."""
     shown = to_uint8(rows, schema)
