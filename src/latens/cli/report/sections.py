@@ -22,10 +22,10 @@ def figure_cards(study: Study) -> str:
     """The figures with their units, each with a sentence."""
     f = study.figures
     kind, latents = "probability" if f["measure"] == "mass" else "density", study.about["settings"]["latents"]
-    error = f" ± {f['standard_error']:.2f}" if f.get("standard_error") is not None else ""
-    believed = f"Log {kind} of an example, from {f.get('k')} weighted draws each. Higher is better."
+    error = f", ± {f['standard_error']:.2f} (standard error)." if f.get("standard_error") is not None else "."
+    believed = f"Log {kind} of an example, from {f.get('k')} weighted draws each{error} Higher is better."
     table = [
-        ("log_likelihood", "{:.2f}", f"nats{error}", "log p(x)", believed),
+        ("log_likelihood", "{:.2f}", "nats", "log p(x)", believed),
         ("bits_per_dimension", "{:.3f}", "bits", "per dimension", _bits(f["measure"])),
         ("negative_elbo", "{:.2f}", "nats", "−ELBO", "The bound that training minimises: distortion plus rate."),
         ("rate", "{:.2f}", "nats", "rate", "What an example's code says beyond the prior."),
