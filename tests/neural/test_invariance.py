@@ -17,12 +17,13 @@ from latens.nn import MLP, Conv
 RNG = np.random.default_rng(0)
 TABLE = RNG.integers(-9, 9, size=(600, 5)) * 0.5 + RNG.integers(0, 2, size=(600, 1)) * 3.0 + 0.25
 DIGITS = load_digits().images
+CONV = Conv((4, 8), blocks=1, patch=2, hidden=0)
 SMALL = {"encoder": MLP((16,)), "decoder": MLP((16,)), "latents": 3, "epochs": 3, "random_state": 0}
 
 FITS = {
     "table": lambda: (VAE(likelihood=Normal("element"), **SMALL), TABLE),
     "levels": lambda: (VAE(likelihood=MixtureOf(DiscretizedLogistic(17), 2), **SMALL), DIGITS),
-    "convolution": lambda: (VAE(**SMALL | {"encoder": Conv((4, 8)), "decoder": Conv((4, 8))}), DIGITS[:200]),
+    "convolution": lambda: (VAE(**SMALL | {"encoder": CONV, "decoder": CONV}), DIGITS[:200]),
 }
 
 

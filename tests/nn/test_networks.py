@@ -18,7 +18,9 @@ SPECS = {
     "linear map": MLP(()),
     "conv": Conv((4, 6)),
     "one level": Conv((5,), blocks=1, activation="tanh"),
-    "three levels": Conv((3, 4, 5), blocks=1, activation="gelu"),
+    "three levels": Conv((3, 4, 5), blocks=1, activation="gelu", patch=2),
+    "patches of 3, nothing hidden": Conv((5, 4), blocks=1, patch=3, hidden=0),
+    "every pixel": Conv((4, 5), blocks=1, patch=1, hidden=6),
 }
 
 
@@ -118,6 +120,7 @@ def test_every_activation_serves_both_networks(name):
 WRONG = {
     "no channels": (lambda: Conv(()), "at least one positive number of channels"),
     "half a channel": (lambda: Conv((1.5,)), "positive number of channels"),
+    "no patch": (lambda: Conv((8,), patch=0), "patch >= 1"),
     "no units": (lambda: MLP((0,)), "positive whole numbers of units"),
     "activation": (lambda: MLP((8,), "rellu"), "did you mean 'relu'"),
     "vectors": (lambda: Conv((8,)).build(Site((4,), (5,))), r"\(5,\) -> \(4,\). Use MLP"),

@@ -140,15 +140,15 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     def _choose(self, schema: Schema, n: int) -> tuple[dict[str, Any], dict[str, str]]:
         network = defaults.network(schema)
-        batch = self.batch_size or defaults.batch_size(n).value
+        batch = self.batch_size or defaults.batch_size(n, network.value).value
         table = {
             "likelihood": lambda: defaults.likelihood(schema),
             "latents": lambda: defaults.latents(schema, n),
             "encoder": lambda: network,
             "decoder": lambda: network,
-            "batch_size": lambda: defaults.batch_size(n),
+            "batch_size": lambda: defaults.batch_size(n, network.value),
             "epochs": lambda: defaults.epochs(n, batch, network.value),
-            "learning_rate": lambda: defaults.learning_rate(network.value),
+            "learning_rate": lambda: defaults.learning_rate(network.value, settings["epochs"] * max(1, n // batch)),
             "patience": lambda: defaults.patience(settings["epochs"]),
         }
         settings: dict[str, Any] = {}

@@ -56,30 +56,34 @@ def latents(schema: Schema, n: int) -> Choice:
 def network(schema: Schema) -> Choice:
     """Convolutions where there is room for them."""
     if schema.kind == "image" and min(schema.shape[:2]) >= 12:
-        levels = 2 if min(schema.shape[:2]) <= 32 else 3
-        return Choice(Conv((64, 128, 128)[:levels]), f"images of {schema.shape[0]} x {schema.shape[1]}")
+        side = min(schema.shape[:2])
+        levels = 1 if side <= 40 else 2 if side <= 80 else 3
+        spec = Conv((64, 128, 128)[:levels], patch=2 if side < 24 else 4)
+        return Choice(spec, f"images of {schema.shape[0]} x {schema.shape[1]}")
     size = math.prod(schema.shape)
     width = 512 if size > 32 else 128
     return Choice(MLP((width, width)), f"{size} values an example")
 
 
-def batch_size(n: int) -> Choice:
+def batch_size(n: int, spec: Spec | Any) -> Choice:
     """Large enough to be quick, small enough for a few hundred steps an epoch."""
-    value = 128 if n >= 2048 else 64 if n >= 512 else 32
+    value = 128 if n >= 2048 and not isinstance(spec, Conv) else 64 if n >= 512 else 32
     return Choice(min(value, n), f"{n} examples")
 
 
 def epochs(n: int, batch: int, spec: Spec | Any) -> Choice:
     """A budget of steps, and never fewer than 10 epochs; early stopping may end it sooner."""
-    steps = 6000 if isinstance(spec, Conv) else 12000
+    steps = 10_000 if isinstance(spec, Conv) else 12_000
     value = max(10, min(1000, round(steps * batch / max(n, batch))))
     return Choice(value, f"about {max(1, n // batch) * value} steps")
 
 
-def learning_rate(spec: Spec | Any) -> Choice:
-    """A short rise, then a cosine down to a hundredth."""
-    schedule: Schedule = Cosine(1e-3, 1e-5, 0.02)
-    return Choice(schedule, "rises over the first 2 % of training, then falls to a hundredth")
+def learning_rate(spec: Spec | Any, steps: int) -> Choice:
+    """A rise, then a cosine down to a hundredth; without the rise, the first steps can throw a deep network far."""
+    rise = round(min(0.3, max(0.02, 200 / steps)), 3)
+    peak = 2e-3 if isinstance(spec, Conv) else 1e-3
+    schedule: Schedule = Cosine(peak, peak / 100, rise)
+    return Choice(schedule, f"rises over the first {100 * rise:g} % of training, then falls to a hundredth")
 
 
 def patience(epochs: int) -> Choice:

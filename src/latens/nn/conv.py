@@ -21,14 +21,18 @@ Size = tuple[int, int]
 class Conv(Spec):
     """Residual blocks on a pyramid of resolutions: image to vector (an encoder) or vector to image (a decoder).
 
-    Each level halves height and width, rounding up, and the decoder climbs the same list of sizes, so that odd, prime
-    and unequal sizes come out exactly as they went in. Each block adds to its input two 3 x 3 convolutions, the last of
-    them starting at zero: the untrained network is as deep as its pyramid, not as its blocks.
+    The first level has one vector for each patch of pixels, and each further level halves height and width, rounding
+    up. The decoder climbs the same list of sizes, so that odd, prime and unequal sizes come out exactly as they went
+    in. Each block adds to its input two 3 x 3 convolutions, the last of them starting at zero: the untrained network
+    is as deep as its pyramid, not as its blocks.
 
     Args:
-        channels: the channels of each level, from the finest; the first level works at half resolution.
+        channels: the channels of each level, from the finest.
         blocks: residual blocks a level.
         activation: the activation inside the blocks.
+        patch: how many times fewer pixels the first level has, in height and in width. The time of a step is nearly all
+            spent on the finest level.
+        hidden: units of the layer between the coarsest level and the vector; 0 for none.
 
     Raises:
         InputError: neither side of the site is an image ``(C, H, W)``.
@@ -43,15 +47,27 @@ class Conv(Spec):
         torch.Size([2, 3, 13, 29])
     """
 
-    channels: tuple[int, ...] = (64, 128)
-    blocks: int = 2
+    channels: tuple[int, ...] = (64,)
+    blocks: int = 3
     activation: str = "silu"
+    patch: int = 4
+    hidden: int = 256
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
         if not self.channels or not all(isinstance(c, int) and c > 0 for c in self.channels):
             raise InputError(f"Conv expects at least one positive number of channels; got {self.channels}.")
+        if self.patch < 1 or self.blocks < 0 or self.hidden < 0:
+            raise InputError(
+                f"Conv expects patch >= 1, blocks >= 0 and hidden >= 0; got patch={self.patch}, blocks={self.blocks}, "
+                f"hidden={self.hidden}."
+            )
         activation(self.activation)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """From each level to the one below it; from the image to the first."""
+        return (self.patch, *(2 for _ in self.channels[1:]))
 
     def build(self, site: Site) -> nn.Module:
         """An encoder where the context is an image, a decoder where the event is."""
@@ -65,12 +81,18 @@ class Conv(Spec):
         )
 
 
-def _pyramid(size: Size, levels: int) -> list[Size]:
+def _pyramid(size: Size, strides: Sequence[int]) -> list[Size]:
     sizes = [size]
-    for _ in range(levels):
+    for stride in strides:
         height, width = sizes[-1]
-        sizes.append(((height + 1) // 2, (width + 1) // 2))
+        sizes.append((-(-height // stride), -(-width // stride)))
     return sizes
+
+
+def _dense(spec: Conv, ins: int, outs: int) -> nn.Module:
+    if not spec.hidden:
+        return nn.Linear(ins, outs)
+    return nn.Sequential(nn.Linear(ins, spec.hidden), activation(spec.activation), nn.Linear(spec.hidden, outs))
 
 
 class _Block(nn.Module):
@@ -93,12 +115,12 @@ class _Encoder(nn.Module):
         super().__init__()
         ins = (image[0], *spec.channels[:-1])
         levels: list[nn.Module] = []
-        for a, b in zip(ins, spec.channels):
-            levels.append(nn.Conv2d(a, b, 3, stride=2, padding=1))
+        for a, b, stride in zip(ins, spec.channels, spec.strides):
+            levels.append(nn.Conv2d(a, b, 2 * stride - 1, stride=stride, padding=stride - 1))
             levels += [_Block(b, spec.activation) for _ in range(spec.blocks)]
         self.levels = nn.Sequential(*levels, activation(spec.activation)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        height, width = _pyramid((image[1], image[2]), len(spec.channels))[-1]
-        self.head = nn.Linear(spec.channels[-1] * height * width, prod(out))
+        height, width = _pyramid((image[1], image[2]), spec.strides)[-1]
+        self.head = _dense(spec, spec.channels[-1] * height * width, prod(out))
         self.out = out
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,23 +129,23 @@ class _Encoder(nn.Module):
 
 
 class _Climb(nn.Module):
-    """To the next finer level: a convolution to 4 times the channels, laid out as 2 x 2 pixels, cut to its size."""
+    """To the next finer level: a convolution to stride**2 times the channels, laid out as pixels, cut to its size."""
 
-    def __init__(self, ins: int, outs: int, size: Size) -> None:
+    def __init__(self, ins: int, outs: int, stride: int, size: Size) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(ins, 4 * outs, 3, padding=1)
-        self.size = size
+        self.conv = nn.Conv2d(ins, stride**2 * outs, 3, padding=1)
+        self.stride, self.size = stride, size
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.conv(x), 2)[..., : self.size[0], : self.size[1]]
+        return F.pixel_shuffle(self.conv(x), self.stride)[..., : self.size[0], : self.size[1]]
 
 
 class _Decoder(nn.Module):
     def __init__(self, spec: Conv, code: Shape, image: Shape) -> None:
         super().__init__()
-        *finer, coarsest = _pyramid((image[1], image[2]), len(spec.channels))
+        *finer, coarsest = _pyramid((image[1], image[2]), spec.strides)
         self.coarsest = (spec.channels[-1], *coarsest)
-        self.stem = nn.Linear(prod(code), prod(self.coarsest))
+        self.stem = _dense(spec, prod(code), prod(self.coarsest))
         self.levels = nn.Sequential(*_rising(spec, finer, image[0])).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, z: Tensor) -> Tensor:
@@ -137,5 +159,6 @@ def _rising(spec: Conv, finer: Sequence[Size], outs: int) -> list[nn.Module]:
         channels = spec.channels[level]
         modules += [_Block(channels, spec.activation) for _ in range(spec.blocks)]
         modules.append(activation(spec.activation))
-        modules.append(_Climb(channels, spec.channels[level - 1] if level else outs, finer[level]))
+        above = spec.channels[level - 1] if level else outs
+        modules.append(_Climb(channels, above, spec.strides[level], finer[level]))
     return modules
