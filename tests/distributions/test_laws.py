@@ -408,14 +408,18 @@ def _params(family):
     return parts, None if shared is None else shared.numpy()
 
 
+def scale(r):
+    return np.where(r > 0, 1 + r, np.exp(r))
+
+
 ORACLES = {
     "normal fixed": lambda x, p, s: stats.norm.logpdf(x, p[0], 0.7),
     "normal shared": lambda x, p, s: stats.norm.logpdf(x, p[0], np.exp(s)),
-    "normal element": lambda x, p, s: stats.norm.logpdf(x, p[0], np.exp(p[1])),
+    "normal element": lambda x, p, s: stats.norm.logpdf(x, p[0], scale(p[1])),
     "laplace fixed": lambda x, p, s: stats.laplace.logpdf(x, p[0], 2.0),
-    "laplace element": lambda x, p, s: stats.laplace.logpdf(x, p[0], np.exp(p[1])),
+    "laplace element": lambda x, p, s: stats.laplace.logpdf(x, p[0], scale(p[1])),
     "student fixed": lambda x, p, s: stats.t.logpdf(x, 9.0, p[0], 1.5),
-    "student element": lambda x, p, s: stats.t.logpdf(x, 9.0, p[0], np.exp(p[1])),
+    "student element": lambda x, p, s: stats.t.logpdf(x, 9.0, p[0], scale(p[1])),
     "bernoulli": lambda x, p, s: stats.bernoulli.logpmf(x, 1 / (1 + np.exp(-p[0]))),
     "categorical": lambda x, p, s: (
         np.take_along_axis(np.stack(p), x[None].astype(int), 0)[0] - np.log(np.exp(np.stack(p)).sum(0))
@@ -426,7 +430,7 @@ ORACLES = {
     "beta": lambda x, p, s: stats.beta.logpdf(x, *(2 * np.exp(p[1]) / (1 + np.exp(t)) for t in (-p[0], p[0]))),
     "continuous bernoulli": lambda x, p, s: x * p[0] - np.log(np.expm1(p[0]) / p[0]),
     "mixture of normals": lambda x, p, s: np.log(
-        (np.exp(p[4]) * stats.norm.pdf(x, p[0], np.exp(p[1])) + np.exp(p[5]) * stats.norm.pdf(x, p[2], np.exp(p[3])))
+        (np.exp(p[4]) * stats.norm.pdf(x, p[0], scale(p[1])) + np.exp(p[5]) * stats.norm.pdf(x, p[2], scale(p[3])))
         / (np.exp(p[4]) + np.exp(p[5]))
     ),
     "mixture of poissons": lambda x, p, s: np.log(
@@ -442,3 +446,9 @@ def test_density_is_scipys(name):
     x = points(family, (4, 3))
     expected = ORACLES[name](x.numpy(), *_params(family))
     np.testing.assert_allclose(make(family).factors(x).numpy(), expected, rtol=1e-9, atol=1e-11)
+
+
+def test_a_scale_does_not_run_away_with_what_a_network_says():
+    r = torch.tensor([-3.0, -1e-9, 0.0, 1e-9, 40.0], dtype=torch.float64)
+    q = Normal("element")(torch.cat([torch.zeros(5, 1, dtype=torch.float64), r[:, None]], 1), (1,))
+    torch.testing.assert_close(q.stddev[:, 0], torch.tensor([math.exp(-3.0), 1.0, 1.0, 1.0, 41.0], dtype=torch.float64))

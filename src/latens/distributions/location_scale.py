@@ -214,6 +214,15 @@ def best_log_scale(dist: Elementwise, x: Tensor, power: int) -> Tensor:
     return size.log().clamp(*LOG_SCALE)
 
 
+def _tame(r: Tensor) -> Tensor:
+    """log exp(r) below 0 and log(1 + r) above.
+
+    A scale that grows exponentially with what a network says grows out of hand within a few steps of training, and its
+    divergence with its square; one that grows in proportion comes back.
+    """
+    return r.clamp(max=0.0) + r.clamp(min=0.0).log1p()
+
+
 @dataclass(frozen=True, repr=False)
 class LocationScaleFamily(Family):
     """What Normal, Laplace and StudentT share: the vocabulary of ``scale``."""
@@ -241,7 +250,7 @@ class LocationScaleFamily(Family):
         return 2 if self.scale == "element" else 1
 
     def param_shape(self, event_shape: Shape) -> Shape:
-        """A location for each element, then, for scale="element", a log-scale for each."""
+        """A location for each element, then, for scale="element", r for each: scale exp(r), or 1 + r above 0."""
         return (self.arity * event_shape[0], *event_shape[1:])
 
     def shared_shape(self, event_shape: Shape) -> Shape | None:
@@ -255,7 +264,7 @@ class LocationScaleFamily(Family):
         raw = parameters(params, self.arity, event_shape)
         loc = raw[0] if offset is None else raw[0] + offset
         if self.scale == "element":
-            return Elementwise(self.element(loc, bounded(raw[1], *LOG_SCALE)), len(event_shape))
+            return Elementwise(self.element(loc, bounded(_tame(raw[1]), *LOG_SCALE)), len(event_shape))
         if not isinstance(self.scale, str):
             return Elementwise(self.element(loc, loc.new_full((), math.log(self.scale))), len(event_shape))
         if shared is not None:
