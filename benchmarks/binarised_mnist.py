@@ -22,8 +22,8 @@ from latens import VAE
 from latens.data import ArraySource, Source
 from latens.distributions import Bernoulli
 from latens.nn import MLP
-from latens.objectives import ELBO, ImportanceWeighted
-from latens.training import Cosine, Schedule, Steps
+from latens.objectives import Distortion, ImportanceWeighted, Rate
+from latens.training import Cosine, Linear, Schedule, Steps
 
 TARGETS = {
     ("static", "elbo"): "<= 89.8 in 40 minutes, <= 88.7 in a long run (published 88.71)",
@@ -32,6 +32,8 @@ TARGETS = {
     ("dynamic", "iwae"): "published 84.78",
 }
 LONG = 180
+WARM = Distortion() + Linear(0.0, 1.0, until=0.2) * Rate()
+"""The ELBO, once a fifth of training is over: more units become active, 26 against 15."""
 
 
 class DynamicVAE(VAE):
@@ -63,7 +65,7 @@ def dynamic(folder: Path) -> tuple[Source, np.ndarray]:
 def schedule(minutes: float) -> Schedule:
     """A cosine; for the long runs the stairs of Burda et al."""
     if minutes < LONG:
-        return Cosine(2e-3, 1e-5, 0.01)
+        return Cosine(2e-3, 2e-5, 0.01)
     return Steps(tuple(1e-3 * 10 ** (-i / 7) for i in range(8)), tuple(3.0**i for i in range(8)))
 
 
@@ -75,7 +77,7 @@ def make(epochs: int, *, data: str, objective: str, minutes: float, **changes: A
         "likelihood": Bernoulli(),
         "encoder": network,
         "decoder": network,
-        "objective": ELBO() if objective == "elbo" else ImportanceWeighted(50),
+        "objective": WARM if objective == "elbo" else ImportanceWeighted(50),
         "batch_size": 100 if objective == "elbo" else 32,
         "learning_rate": schedule(minutes),
         "weight_decay": 0.0,
