@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from latens.distributions import Family
 from latens.neural import VAE, NeuralDensity
+from latens.neural.checks import check_settings
 from latens.neural.vocabulary import read
-from latens.nn import Spec
-from latens.objectives import Objective
-from latens.training import Schedule
-from latens.utils import InputError, check_positive
+from latens.utils import InputError
 from latens.utils.text import nearest
 
-_EXPECTED: dict[str, tuple[Any, str]] = {
-    "objective": (Objective, "an objective such as ELBO() or Distortion() + 4.0 * Rate()"),
-    "likelihood": (Family, "a likelihood such as Bernoulli() or Normal('shared')"),
-    "encoder": (Spec, "a network such as MLP((512, 512)) or Conv((64, 128))"),
-    "decoder": (Spec, "a network such as MLP((512, 512)) or Conv((64, 128))"),
-    "learning_rate": ((int, float, Schedule), "a number or a schedule such as Cosine(0.001)"),
-}
+_WRITTEN = ("objective", "likelihood", "encoder", "decoder", "learning_rate")
+"""Parameters that are given as the text of a value."""
 
 
 def estimator(model: str | None, flags: dict[str, Any]) -> NeuralDensity:
@@ -46,14 +38,7 @@ def estimator(model: str | None, flags: dict[str, Any]) -> NeuralDensity:
             hint = nearest(name, known) or "; leave it out"
             raise InputError(f"{flag(name)}: {type(found).__name__} has no {name}{hint}")
         found.set_params(**{name: _value(name, value)})
-    for name, (kind, expected) in _EXPECTED.items():
-        given = getattr(found, name, None)
-        if given is not None and not isinstance(given, kind):
-            raise InputError(f"{flag(name)} expects {expected}; got {given!r}")
-    if found.latents is not None:
-        check_positive("--latents", found.latents, integer=True)
-    if found.condition not in (None, "y"):
-        raise InputError(f'--condition is "y" or left out; got {found.condition!r}')
+    check_settings(found.get_params(deep=False), lambda name: flag(name) if name in flags else name)
     if found.random_state is None:
         found.set_params(random_state=0)
     return found
@@ -74,7 +59,7 @@ def image_size(text: str | None) -> tuple[int, int] | None:
 
 
 def _value(name: str, value: Any) -> Any:
-    return read(_called(value)) if name in _EXPECTED and isinstance(value, str) else value
+    return read(_called(value)) if name in _WRITTEN and isinstance(value, str) else value
 
 
 def _called(text: str) -> str:

@@ -20,6 +20,7 @@ from latens.density import DensityEstimator
 from latens.distributions import Distribution, Family
 from latens.models import Model, clamp, locate, sample
 from latens.neural import defaults
+from latens.neural.checks import check_settings
 from latens.neural.conditions import Condition
 from latens.neural.progress import Lines
 from latens.neural.rows import batches, check_rows, seed_of, split, tensor
@@ -130,6 +131,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     def _set_up(self, source: Source, y: Any = None) -> None:
         """Everything that is decided before the first step."""
+        check_settings(self.get_params(deep=False))
         self.schema_ = source.schema
         self.seed_ = seed_of(self.random_state)
         self.condition_ = None if self.condition is None else Condition.of(_given(y, source), len(source))
@@ -286,6 +288,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         """The rows of X, checked against what was fitted unless ``reset``."""
         if not reset:
             check_is_fitted(self)
+        X = _detached(X)
         if _is_table(X):
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=1)
         return load(X)
@@ -311,6 +314,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             raise InputError(f"Expected latent points (n, {self.settings_['latents']}); got an array {points.shape}.")
         if not np.isfinite(points).all():
             raise InputError("Expected finite latent points; got NaN or infinity.")
+        if not len(points):
+            raise InputError("Expected at least one latent point; got none.")
         return points
 
     def _cut(self, z: Tensor) -> list[Tensor]:
@@ -326,7 +331,9 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         if self.device is None:
             return local_device()
         try:
-            return torch.empty(0, device=self.device).device
+            probe = torch.zeros(1, device=self.device)
+            probe.cpu()
+            return probe.device
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device={self.device!r} cannot be used here: {str(error).splitlines()[0]}") from error
 
@@ -347,4 +354,15 @@ def _given(y: Any, source: Source) -> Any:
 
 
 def _is_table(X: Any) -> bool:
-    return not isinstance(X, (str, Path, Source)) and np.asarray(X).ndim <= 2
+    try:
+        return not isinstance(X, (str, Path, Source)) and np.asarray(X).ndim <= 2
+    except ValueError:
+        return False
+
+
+def _detached(X: Any) -> Any:
+    """A tensor as an array; anything else as it is."""
+    if not isinstance(X, Tensor):
+        return X
+    X = X.detach().cpu()
+    return (X.float() if X.dtype == torch.bfloat16 else X).numpy()

@@ -10,6 +10,8 @@ import numpy as np
 from latens.utils.errors import InputError
 from latens.utils.value import Value
 
+_NAMED = 20
+
 
 @dataclass(frozen=True, repr=False)
 class Condition(Value):
@@ -31,6 +33,8 @@ class Condition(Value):
         if y is None:
             raise InputError("condition='y' expects labels; got none. Call fit(X, y), or leave condition out.")
         labels = _labels(y, n)
+        if labels.dtype.kind == "f" and np.isnan(labels).any():
+            raise InputError(f"condition='y' expects a label for every row; {int(np.isnan(labels).sum())} are NaN.")
         return cls(tuple(np.unique(labels).tolist()))
 
     def encode(self, y: Any, n: int) -> np.ndarray:
@@ -40,13 +44,17 @@ class Condition(Value):
             InputError: no labels, another number of them, or a class that was not fitted.
         """
         if y is None:
-            raise InputError(f"This density is p(x | y): give y, one of {list(self.classes)}.")
+            raise InputError(f"This density is p(x | y): give y, one of {self._few()}.")
         labels = _labels(np.full(n, y) if np.ndim(y) == 0 else y, n)
         known = np.asarray(self.classes)
         unknown = sorted(set(labels.tolist()) - set(self.classes))
         if unknown:
-            raise InputError(f"y holds classes that were not fitted: {unknown[:5]}; fitted were {list(self.classes)}.")
+            raise InputError(f"y holds classes that were not fitted: {unknown[:5]}; fitted were {self._few()}.")
         return (labels[:, None] == known).astype(np.float32)
+
+    def _few(self) -> str:
+        more = f" and {len(self.classes) - _NAMED} more" if len(self.classes) > _NAMED else ""
+        return f"{list(self.classes[:_NAMED])}{more}"
 
 
 def _labels(y: Any, n: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from latens.training import Batches, ResidentBatches, StreamingBatches
 from latens.utils.errors import InputError
 
 _HELD_OUT_AT_MOST = 10_000
+_LARGEST = 1e150
 
 
 def tensor(rows: np.ndarray) -> Tensor:
@@ -32,6 +33,12 @@ def check_rows(name: str, source: Source) -> None:
         raise InputError(f"{name} expects at least 2 examples; got {len(source)} sample. One point has no density.")
     if source.schema.has_missing:
         raise InputError(f"{name} expects complete rows; X contains NaN. Drop those rows or fill them in.")
+    largest = max(abs(source.schema.low), abs(source.schema.high))
+    if largest > _LARGEST:
+        raise InputError(
+            f"{name} expects numbers below {_LARGEST:g} in size, whose squares are finite; got {largest:.3g}. "
+            "Divide the data by a constant."
+        )
 
 
 def split(n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -76,6 +83,8 @@ def seed_of(random_state: Any) -> int:
     """
     if random_state is None:
         return int(np.random.SeedSequence().entropy % 2**31)  # type: ignore[operator]
-    if isinstance(random_state, (int, np.integer)):
-        return int(random_state)
-    return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if not isinstance(random_state, (int, np.integer)) or not 0 <= random_state < 2**63:
+        raise InputError(f"a seed is a whole number from 0 to 2**63 - 1, or a RandomState; got {random_state!r}")
+    return int(random_state)

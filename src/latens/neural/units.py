@@ -116,5 +116,6 @@ def _standard(source: Source) -> tuple[np.ndarray, np.ndarray]:
     stride = max(1, len(source) // _SAMPLE)
     rows = source.take(np.arange(0, len(source), stride)).astype(np.float64)
     axis = 0 if source.schema.kind == "table" else None
-    shift, scale = np.asarray(np.nanmean(rows, axis)), np.nanstd(rows, axis)
-    return shift, np.where(scale > 1e-12 * np.maximum(1.0, np.abs(shift)), scale, 1.0)
+    size = np.ldexp(1.0, np.frexp(np.nanmax(np.abs(rows), axis))[1])  # a power of two: rows / size is exact
+    shift, scale = np.nanmean(rows / size, axis), np.nanstd(rows / size, axis)
+    return np.asarray(shift * size), np.where(scale > 1e-12, scale * size, 1.0)

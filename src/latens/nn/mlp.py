@@ -32,6 +32,8 @@ class MLP(Spec):
     activation: str = "relu"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.widths, (tuple, list)):
+            raise InputError(f"MLP expects a tuple of widths, such as MLP((512, 512)); got {self.widths!r}.")
         object.__setattr__(self, "widths", tuple(self.widths))
         if not all(isinstance(w, int) and w > 0 for w in self.widths):
             raise InputError(f"MLP expects positive whole numbers of units; got widths={self.widths}.")
