@@ -1,6 +1,8 @@
 import errno
 import os
 import stat
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -157,3 +159,25 @@ def test_files_have_the_rights_that_new_files_have(tmp_path):
     (tmp_path / "usual").write_text("")
     save_tensors(tmp_path / "model.safetensors", {"x": np.zeros(3)}, {})
     assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+_WRITES_TOO_MUCH = """
+import errno, resource, sys
+import numpy as np
+from latens.utils import save_tensors
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+try:
+    save_tensors(sys.argv[1], {"a": np.zeros(100_000)}, {})
+except OSError as error:
+    print(errno.errorcode[error.errno], error.filename)
+"""
+
+
+def test_tensors_that_do_not_fit_are_an_error_of_the_system(tmp_path):
+    (tmp_path / "a.latens").write_text("old")
+    ran = subprocess.run(
+        [sys.executable, "-c", _WRITES_TOO_MUCH, tmp_path / "a.latens"], capture_output=True, text=True
+    )
+    assert ran.stdout.split() == ["EFBIG", str(tmp_path / "a.latens")], ran.stderr
+    assert (tmp_path / "a.latens").read_text() == "old"
+    assert names(tmp_path) == ["a.latens"]

@@ -63,10 +63,9 @@ def explain(error: Exception) -> tuple[int, str]:
     name = type(error).__name__
     if name == "TrainingError":
         return FAILED, str(error)
-    if name == "SafetensorError" and "os error" in str(error).lower():
-        return USER, f"cannot write the model: {error}. Free some space and try again."
-    if name == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return FAILED, f"out of memory: {error}. Use a smaller --batch-size or network."
+    if name == "OutOfMemoryError" or isinstance(error, MemoryError) or "allocate memory" in str(error):
+        wanted = " ".join(str(error).split())[:200]
+        return FAILED, f"out of memory: use smaller --latents, --batch-size, --size or networks ({wanted})"
     return FAILED, f"unexpected {name}: {error} (LATENS_DEBUG=1 shows where; please report it)"
 
 

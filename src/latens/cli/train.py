@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 
 from latens.cli import runs
 from latens.cli.live import listening, numbers, write_metrics
@@ -124,7 +123,7 @@ def fit(run: Run, estimator: NeuralDensity, source: Source) -> None:
             estimator._fit(source, checkpoint=run.checkpoint, listener=stack.enter_context(listening(run)))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"Go on with: {run.command()}") from None
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         if run.checkpoint.exists():
             say(f"note: what was learned so far is kept; go on with: {run.command()}")
         raise error

@@ -8,6 +8,7 @@ nothing that could run.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -92,10 +93,21 @@ def save_tensors(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray],
         path: where the file goes; its folder exists.
         arrays: numbers and booleans of any shape (no objects, no text).
         metadata: text by name; ``format`` and ``format_version`` are added.
+
+    Raises:
+        OSError: whatever the disk reports; what stood at `path` is untouched.
     """
     marked = {**metadata, "format": FORMAT, "format_version": str(FORMAT_VERSION)}
+    whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     with atomic(path) as temporary:
-        save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, temporary, metadata=marked)
+        try:
+            save_file(whole, temporary, metadata=marked)
+        except SafetensorError as error:
+            code = re.search(r"\(os error (\d+)\)", str(error))
+            if code is None:
+                raise
+            number = int(code[1])
+            raise OSError(number, os.strerror(number), str(path)) from None
 
 
 def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
