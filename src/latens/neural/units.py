@@ -30,6 +30,7 @@ class Units(nn.Module):
         super().__init__()
         self.schema = schema
         self.is_mass = family.measure == "counting"
+        self.is_identity = bool(np.all(np.asarray(shift) == 0) and np.all(np.asarray(scale) == 1))
         self.register_buffer("shift", torch.tensor(shift, dtype=torch.float64))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
         self.register_buffer("single_shift", self.shift.float(), persistent=False)
@@ -45,10 +46,12 @@ class Units(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """The user's rows ``(B, *shape)`` in the model's units ``(B, *event_shape)``."""
-        if rows.dtype == torch.float64:
+        if self.is_identity:
+            x = rows.float()
+        elif rows.dtype == torch.float64:
             x = ((rows - self.shift) / self.scale).float()
         else:
-            x = (rows.float() - self.single_shift) / self.single_scale
+            x = (rows.float() - self.single_shift).div_(self.single_scale)
         if self.schema.kind != "image":
             return x.flatten(1)
         return x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)

@@ -44,4 +44,4 @@ class View(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The centred and scaled input, in the shape that came."""
-        return ((x.log1p() if self.logarithmic else x) - self.shift) / self.scale
+        return ((x.log1p() if self.logarithmic else x) - self.shift).div_(self.scale)
