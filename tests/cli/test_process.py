@@ -60,6 +60,11 @@ def test_bad_input_is_status_2_and_one_line(tmp_path, shell):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_module_that_is_the_tool():
+    ran = subprocess.run([sys.executable, "-m", "latens", "train", "nothing"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", "latens: there is no nothing\n")
+
+
 def test_a_closed_pipe_is_quiet():
     command = f'{sys.executable} -c "{SCRIPT}" check digits --json | head -c 5'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)

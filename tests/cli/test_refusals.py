@@ -60,7 +60,8 @@ BAD_DATA = {
     "one example": (one_example, "at least 2 examples; got 1"),
     "nan": (with_value(np.nan), "NaN"),
     "infinity": (with_value(np.inf), "infinity at row 4, column 1"),
-    "truncated": (cut_npy, "cut.npy"),
+    "truncated": (cut_npy, "cut.npy.*was it cut off"),
+    "too large to square": (with_value(1e300), "Divide the data"),
     "python objects": (objects, "no array of numbers"),
 }
 BAD_FLAGS = {
@@ -75,7 +76,13 @@ BAD_FLAGS = {
     "not an estimator": (["--model", "Normal()"], "--model expects an estimator"),
     "code": (["--model", "__import__('os').system('true')"], "not part of the language"),
     "no epochs": (["--epochs", "0"], "epochs"),
-    "text for a number": (["--epochs", "many"], 'unable to convert "many" into int'),
+    "text for a number": (["--epochs", "many"], "--epochs.*whole number; got 'many'"),
+    "half a dimension": (["--latents", "1.5"], "--latents.*whole number; got '1.5'"),
+    "an empty word": (["-o", ""], "empty word after -o"),
+    "size of what is no image file": (["--size", "4x4"], "--size is for image files"),
+    "no draws": (["--model", "VAE(score_samples_k=0)"], "score_samples_k must be a positive integer; got 0"),
+    "no rate": (["--learning-rate", "0"], "--learning-rate must be a positive number; got 0"),
+    "widths in no brackets": (["--encoder", "MLP(3)"], "a tuple of widths"),
     "unknown flag": (["--epoch", "3"], "Did you mean --epochs"),
     "size": (["--size", "large"], "HEIGHTxWIDTH.*'large'"),
     "device": (["--device", "abacus"], "device='abacus'"),
@@ -188,6 +195,15 @@ def test_an_ending_that_nothing_writes(run, tmp_path, call):
     refused(call("sample", run, "-o", tmp_path / "x.pgn"), ".pgn", "did you mean '.png'")
     refused(call("sample", run, "-o", tmp_path / "no" / "x.png"), "does not exist")
     refused(call("score", run, "digits", "-o", tmp_path / "x.png"), ".csv")
+
+
+def test_a_report_is_a_page(run, tmp_path, call):
+    refused(call("report", run, "-o", tmp_path / "report.pdf"), "not .html")
+
+
+def test_pictures_of_what_is_no_image(run, tmp_path, call):
+    refused(call("encode", run, "digits", "-o", tmp_path / "z.png"), r"cannot write pictures \(.png\)")
+    assert list(tmp_path.iterdir()) == []
 
 
 def no_space(*args, **kwargs):

@@ -91,7 +91,7 @@ def test_scores_are_a_line_for_each_example(run, model, tmp_path, ask):
     assert np.loadtxt(tmp_path / "s.csv", skiprows=1) == pytest.approx(scores, rel=1e-12)
     assert (said["unit"], said["n"]) == ("nats", 6)
     assert said["mean"] == pytest.approx(scores.mean())
-    assert next(iter(said["lowest"])) == f"row {scores.argmin()}"
+    assert next(iter(said["lowest"].items())) == (f"row {scores.argmin()}", pytest.approx(scores.min()))
 
 
 def test_scores_of_files_have_their_names(run, model, tmp_path, ask):
@@ -106,6 +106,12 @@ def test_scores_of_files_have_their_names(run, model, tmp_path, ask):
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == ["c0/0.png", "c0/2.png", "c1/1.png"]
     assert list(rows[0]) == ["name", "log_likelihood"]
+    ask("encode", run, photos, "-o", tmp_path / "z.npy")
+    ask("decode", run, tmp_path / "z.npy", "-o", tmp_path / "x.npy")
+    for ending in ("csv", "parquet"):
+        ask("encode", run, photos, "-o", tmp_path / f"z.{ending}")
+        ask("decode", run, tmp_path / f"z.{ending}", "-o", tmp_path / f"{ending}.npy")
+        assert np.load(tmp_path / f"{ending}.npy") == pytest.approx(np.load(tmp_path / "x.npy"), abs=1e-5)
 
 
 def test_evaluate_says_what_the_library_says(run, model, tmp_path, ask):

@@ -249,3 +249,15 @@ def test_what_cannot_be_read_is_told_in_one_line(tmp_path, make, message):
         load(make(tmp_path))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_column_called_name_names_the_rows(tmp_path):
+    (tmp_path / "t.csv").write_text("a,name,b\n1,x,2\n3,y,4\n")
+    source = load(tmp_path / "t.csv")
+    assert (source.names, source.schema.features) == (["x", "y"], ("a", "b"))
+    assert source.take(np.arange(2)).tolist() == [[1, 2], [3, 4]]
+    (tmp_path / "n.csv").write_text("name,b\n1,2\n3,4\n")
+    assert load(tmp_path / "n.csv").names is None
+    (tmp_path / "only.csv").write_text("name\nx\ny\n")
+    with pytest.raises(InputError, match="no columns"):
+        load(tmp_path / "only.csv")

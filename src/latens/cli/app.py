@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 
 from latens.cli.failures import Refused, guarded
 
@@ -38,11 +38,20 @@ object.""",
     version=_version,
 )
 
+
+def _whole(kind: Any, words: Sequence[Token]) -> int:
+    try:
+        return int(words[0].value)
+    except ValueError:
+        raise ValueError(f"expected a whole number; got {words[0].value!r}") from None
+
+
 Text = str | None
+Whole = Annotated[int | None, Parameter(converter=_whole)]
 Out = Annotated[str | None, Parameter(name=["--output", "-o"])]
 Switch = Annotated[bool, Parameter(negative=(), show_default=False)]
-Draws = Annotated[int | None, Parameter(name=["--k", "-k"])]
-Count = Annotated[int, Parameter(name=["--n", "-n"])]
+Draws = Annotated[int | None, Parameter(name=["--k", "-k"], converter=_whole)]
+Count = Annotated[int, Parameter(name=["--n", "-n"], converter=_whole)]
 Mean = Annotated[bool | None, Parameter(name="--mean", negative="--noise")]
 
 
@@ -69,6 +78,9 @@ def _sleep_while_waiting() -> None:
 
 
 def _run(argv: list[str]) -> None:
+    if "" in argv:
+        before = argv[argv.index("") - 1] if argv.index("") else "latens"
+        raise Refused(f"there is an empty word after {before}; was a variable of the shell not set?")
     try:
         command, bound, _ = app.parse_args(argv, exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -94,14 +106,14 @@ def train(
     model: Text = None,
     objective: Text = None,
     likelihood: Text = None,
-    latents: int | None = None,
+    latents: Whole = None,
     encoder: Text = None,
     decoder: Text = None,
     condition: Text = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
+    epochs: Whole = None,
+    batch_size: Whole = None,
     learning_rate: Text = None,
-    seed: int | None = None,
+    seed: Whole = None,
     device: Text = None,
     size: Text = None,
     overwrite: Switch = False,
@@ -169,7 +181,7 @@ def sample(
     *,
     n: Count = 64,
     output: Out = None,
-    seed: int | None = None,
+    seed: Whole = None,
     mean: Mean = None,
     label: Text = None,
     json: Switch = False,

@@ -41,6 +41,8 @@ def report(path: str, data: str | None, output: str | None) -> Answer:
     from latens.cli.report import write_report
     from latens.cli.study import examine
 
+    if output is not None and Path(output).suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"a report is a page; the ending of {output} is not .html")
     estimator, run = open_model(path), Run(path)
     if data is not None:
         source, held_out = read_like(estimator, data), None

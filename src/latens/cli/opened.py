@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from latens.cli.runs import Run, read
+from latens.cli.runs import Run, holds_pictures, read
 from latens.cli.screen import say, working
 from latens.cli.train import notes
 from latens.data import ArraySource, FolderSource, Schema, Source
-from latens.data.idx import find_idx
-from latens.data.images import ENDINGS
 from latens.neural import NeuralDensity
 from latens.neural import load as load_model
 from latens.neural.saving import FILE
@@ -41,9 +37,9 @@ def read_like(estimator: NeuralDensity, data: str) -> Source:
     """
     schema = estimator.schema_
     with working(f"reading {data}"):
-        size = (schema.shape[0], schema.shape[1]) if schema.kind == "image" else None
+        size = (schema.shape[0], schema.shape[1]) if schema.kind == "image" and holds_pictures(data) else None
         source = read(data, size)
-        if source.schema.shape != schema.shape and _holds_pictures(data, schema):
+        if source.schema.shape != schema.shape and size is not None and schema.shape[2:] in ((), (3,)):
             source = FolderSource(data, size, "L" if len(schema.shape) == 2 else "RGB")
         source = _ordered(source, schema)
     for note in notes(source):
@@ -51,12 +47,6 @@ def read_like(estimator: NeuralDensity, data: str) -> Source:
     if source.schema.shape != schema.shape:
         raise InputError(f"{data} holds {source.schema.summary}; the model was trained on {schema.summary}")
     return source
-
-
-def _holds_pictures(data: str, schema: Schema) -> bool:
-    path = Path(data).expanduser()
-    pictures = find_idx(path) is None if path.is_dir() else path.suffix.lower() in ENDINGS
-    return schema.kind == "image" and schema.shape[2:] in ((), (3,)) and pictures
 
 
 def _ordered(source: Source, schema: Schema) -> Source:

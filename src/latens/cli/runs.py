@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from latens.data import Source, load
+from latens.data.idx import find_idx
+from latens.data.images import ENDINGS
 from latens.data.load import BUILTINS, _builtin
 from latens.neural.saving import FILE
 from latens.utils import InputError, write_text
@@ -157,7 +159,17 @@ def read(data: str, size: tuple[int, int] | None) -> Source:
     """
     if Run(data).exists and data not in BUILTINS:
         raise InputError(f"{data} is a run folder, not data; give what it was trained on, or other examples")
+    if size is not None and not holds_pictures(data):
+        raise InputError(f"--size is for image files and folders of images; {data} is neither, so leave it out")
     return _builtin(data) if Run(data).exists else load(data, size=size)
+
+
+def holds_pictures(data: str) -> bool:
+    """Whether these are image files, whose size can be chosen; what is not there is left to `load`."""
+    path = Path(data).expanduser()
+    if path.is_dir() and not Run(data).exists:
+        return find_idx(path) is None
+    return path.suffix.lower() in ENDINGS or (not path.exists() and data not in BUILTINS)
 
 
 def reread(record: dict[str, Any]) -> Source:

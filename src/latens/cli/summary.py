@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from importlib.metadata import version
 from typing import Any
 
 from latens.cli.screen import Line
+from latens.metrics.evaluate import MIXTURE
 from latens.neural import NeuralDensity
 from latens.neural.progress import duration
 from latens.neural.saving import portable
@@ -45,10 +47,20 @@ def training(history: dict[str, Any]) -> str:
     return f"{history['epochs']} epochs in {long}, kept the weights of epoch {history['best_epoch']}"
 
 
+def most_information(n: int) -> str:
+    """The bound of what n examples can show of the information between x and z.
+
+    >>> most_information(180)
+    'at most log 180 = 5.19'
+    """
+    mixed = min(n, MIXTURE)
+    return f"at most log {mixed:,} = {math.log(mixed):.2f}"
+
+
 def figure_lines(figures: dict[str, Any]) -> list[Line]:
     """The figures that exist, with their units."""
     latents = len(figures.get("rate_per_dimension") or [])
-    error = figures.get("standard_error")
+    error, n = figures.get("standard_error"), figures.get("n")
     k, of_data = figures.get("k"), f"{figures.get('measure')} of the data as given"
     table = [
         ("negative_elbo", "-ELBO", "{:.2f} nats an example"),
@@ -58,7 +70,11 @@ def figure_lines(figures: dict[str, Any]) -> list[Line]:
         ("distortion", "distortion", "{:.2f} nats"),
         ("rate", "rate", "{:.2f} nats"),
         ("active_units", "active units", "{} of " + str(latents)),
-        ("mutual_information", "mutual information", "{:.2f} nats between x and z"),
+        (
+            "mutual_information",
+            "mutual information",
+            "{:.2f} nats between x and z" + (f" ({most_information(n)})" if n else ""),
+        ),
         ("reconstruction_error", "reconstruction", "{:.4g} mean squared error, squared units of the data"),
     ]
     return [(name, form.format(figures[key])) for key, name, form in table if figures.get(key) is not None]

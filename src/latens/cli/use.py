@@ -77,11 +77,11 @@ def score(path: str, data: str, output: str | None, k: int | None) -> Answer:
         raise InputError(f"cannot write scores to {out}; its ending is one of .csv, .npy, .npz, .parquet")
     write_array(out, scores[:, None], columns(["log_likelihood"]), source.names)
     lowest = np.argsort(scores)[:5].tolist()
-    named = [(source.names[i] if source.names else f"row {i}", f"{scores[i]:.2f}") for i in lowest]
+    named = {source.names[i] if source.names else f"row {i}": float(scores[i]) for i in lowest}
     figures = {"mean": scores.mean(), "min": scores.min(), "max": scores.max()}
-    data_ = {"output": str(out), "n": len(scores), "unit": "nats", **figures, "lowest": dict(named)}
+    data_ = {"output": str(out), "n": len(scores), "unit": "nats", **figures, "lowest": named}
     lines = [(name, f"{value:.2f} nats") for name, value in figures.items()]
-    few = ", ".join(f"{name} ({value})" for name, value in named)
+    few = ", ".join(f"{name} ({value:.2f})" for name, value in named.items())
     return Answer(
         data_, [*lines, ("least likely", few)], (), [f"wrote {out}: log p(x) of {len(scores)} examples, in nats"]
     )

@@ -85,6 +85,8 @@ def _find_labels(file: np.lib.npyio.NpzFile, name: str, X: np.ndarray) -> np.nda
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
+    if "mmap length" in text:
+        return "it is shorter than it says it is; was it cut off?"
     if "allow_pickle" in text or "Python objects" in text:
         return "it holds no array of numbers"
     return text[:150] or "it is damaged"

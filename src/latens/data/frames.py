@@ -13,6 +13,9 @@ import numpy as np
 from latens.data.source import ArraySource
 from latens.utils.errors import InputError
 
+NAME = "name"
+"""The column of a file that names its rows."""
+
 
 def is_frame(data: Any) -> bool:
     """Whether this is a pandas or polars frame, or anything that behaves like one."""
@@ -70,7 +73,17 @@ def _is_number(cell: str) -> bool:
 
 
 def _arrow(table: Any) -> ArraySource:
-    return _table(table.column_names, table.columns)
+    """The numbers of a table, and its rows' names where a column of text is called ``name``, as `write_array` does."""
+    if NAME not in table.column_names or not _is_text(table.column(NAME)):
+        return _table(table.column_names, table.columns)
+    rest = table.drop_columns([NAME])
+    source = _table(rest.column_names, rest.columns)
+    source.names = [str(name) for name in table.column(NAME).to_pylist()]
+    return source
+
+
+def _is_text(column: Any) -> bool:
+    return str(column.type) in ("string", "large_string")
 
 
 def _table(names: list[str], columns: Iterable[Any]) -> ArraySource:

@@ -110,7 +110,10 @@ class FolderSource(Source):
         if count > MOST_UNREADABLE * total:
             few = "; ".join(f"{name} ({reason})" for name, reason in self.skipped[:3])
             more = f"; and {count - 3} more" if count > 3 else ""
-            raise InputError(f"{count} of {total} images in {self.path} cannot be read: {few}{more}")
+            raise InputError(
+                f"{count} of {total} images in {self.path} cannot be read, more than one in ten: {few}{more}. "
+                "Repair or remove them."
+            )
 
 
 class _Prober:

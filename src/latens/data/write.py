@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from latens.data.frames import NAME
 from latens.data.schema import Schema
 from latens.utils.errors import InputError
 from latens.utils.storage import atomic, atomic_folder
@@ -125,7 +126,8 @@ def _pixels(path: Path, X: np.ndarray, schema: Schema | None) -> np.ndarray:
     channels = X.shape[3] if X.ndim == 4 else 1
     if X.ndim not in (3, 4) or channels not in (1, 3, 4) or not len(X):
         raise InputError(
-            f"cannot write {path} as pictures: images have the shape (n, H, W) or (n, H, W, 1, 3 or 4); got {X.shape}"
+            f"cannot write pictures ({path.suffix or 'a folder'}): images have the shape (n, H, W) or "
+            f"(n, H, W, 1, 3 or 4); got {X.shape}"
         )
     return to_uint8(X[..., 0] if X.ndim == 4 and channels == 1 else X, schema)
 
@@ -163,7 +165,7 @@ def _table(X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) ->
 
     flat = X.reshape(len(X), -1)
     columns = {name: flat[:, i] for i, name in enumerate(_columns(X, schema))}
-    return pyarrow.table(columns if names is None else {"name": list(names), **columns})
+    return pyarrow.table(columns if names is None else {NAME: list(names), **columns})
 
 
 def _columns(X: np.ndarray, schema: Schema | None) -> list[str]:

@@ -11,6 +11,7 @@ from latens.cli.report import charts
 from latens.cli.report.pictures import mosaic, pixels
 from latens.cli.report.words import key, minus, section
 from latens.cli.study import CELLS, Study
+from latens.cli.summary import most_information
 
 COLOURS = 10
 """Classes that get a colour of their own; the rest is grey."""
@@ -24,6 +25,7 @@ def figure_cards(study: Study) -> str:
     kind, latents = "probability" if f["measure"] == "mass" else "density", study.about["settings"]["latents"]
     error = f", ± {f['standard_error']:.2f} (standard error)." if f.get("standard_error") is not None else "."
     believed = f"Log {kind} of an example, from {f.get('k')} weighted draws each{error} Higher is better."
+    told = f"How much a code tells of which example it is: {most_information(f['n'])}."
     table = [
         ("log_likelihood", "{:.2f}", "nats", "log p(x)", believed),
         ("bits_per_dimension", "{:.3f}", "bits", "per dimension", _bits(f["measure"])),
@@ -31,7 +33,7 @@ def figure_cards(study: Study) -> str:
         ("rate", "{:.2f}", "nats", "rate", "What an example's code says beyond the prior."),
         ("distortion", "{:.2f}", "nats", "distortion", "What it costs to describe an example once its code is known."),
         ("active_units", "{}", f"of {latents}", "active units", "Latent dimensions whose mean moves with the data."),
-        ("mutual_information", "{:.2f}", "nats", "mutual information", "How much a code tells of which example it is."),
+        ("mutual_information", "{:.2f}", "nats", "mutual information", told),
         ("reconstruction_error", "{:.4g}", "squared units", "reconstruction", "Mean squared error of what comes back."),
     ]
     cards = [
