@@ -189,7 +189,8 @@ def test_more_than_one_in_ten_unreadable_is_refused(tmp_path):
     for i in range(8):
         save(tmp_path / f"{i}.png", GREY)
     (tmp_path / "broken.png").write_text("x,y")
-    with pytest.raises(InputError, match=r"1 of 9 images in .* cannot be read, more than one in ten: broken.png \(not an image\)"):
+    said = r"1 of 9 images in .* cannot be read, more than one in ten: broken.png \(not an image\)"
+    with pytest.raises(InputError, match=said):
         load(tmp_path)
 
 
