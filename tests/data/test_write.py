@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.csv
@@ -146,3 +148,24 @@ def test_a_failure_midway_leaves_nothing(tmp_path, name, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_array(tmp_path / name, IMAGES["grey"])
     assert os.listdir(tmp_path) == []
+
+
+_WRITES_TOO_MUCH = """
+import errno, resource, sys
+import numpy as np
+from latens.data import write_array
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+try:
+    write_array(sys.argv[1], np.random.default_rng(0).normal(size=(1000, 4)))
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
+
+@pytest.mark.parametrize("ending", [".npy", ".npz", ".csv", ".parquet"])
+def test_a_full_disk_is_an_error_of_the_system_with_its_number(tmp_path, ending):
+    ran = subprocess.run(
+        [sys.executable, "-c", _WRITES_TOO_MUCH, tmp_path / f"x{ending}"], capture_output=True, text=True
+    )
+    assert ran.stdout.strip() in ("ENOSPC", "EFBIG"), ran.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -111,6 +111,12 @@ def test_only_numbers_and_schedules_are_weights(weight):
         weight * Rate()
 
 
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_weights_are_finite(weight):
+    with pytest.raises(InputError, match="finite number or a schedule"):
+        weight * Rate()
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 2.5])
 def test_a_number_of_draws_is_a_positive_whole_number(wrong):
     with pytest.raises(InputError, match="k >= 1"):

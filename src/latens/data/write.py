@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -138,7 +139,12 @@ def _write_picture(path: Path, X: np.ndarray, schema: Schema | None, names: Sequ
 
 
 def _write_npy(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
-    np.save(path, X, allow_pickle=False)
+    try:
+        np.save(path, X, allow_pickle=False)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None  # numpy tells no number
 
 
 def _write_npz(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Real
@@ -94,6 +95,10 @@ class Scaled(Objective):
 
     weight: Weight
     term: Objective
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.weight, Schedule) and not math.isfinite(self.weight):
+            raise InputError(f"The weight of an objective is a finite number or a schedule; got {self.weight!r}.")
 
     @property
     def samples(self) -> int:
