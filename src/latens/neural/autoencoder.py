@@ -130,8 +130,8 @@ class AutoEncoder(NeuralDensity):
     def _generate(self, n: int, context: Tensor | None) -> Distribution:
         if not hasattr(self, "prior_"):
             raise InputError(
-                "An autoencoder samples once a density is fitted to its codes: call fit_prior(Histogram(), X) in Python, "
-                "or train a VAE."
+                "An autoencoder samples once a density is fitted to its codes: call fit_prior(Histogram(), X) first "
+                "(from Python), or train a VAE."
             )
         seed = int(torch.randint(2**31 - 1, ()).item())
         codes = np.asarray(self.prior_.sample(n, random_state=seed), dtype=np.float32)
