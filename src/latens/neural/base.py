@@ -31,6 +31,7 @@ from latens.neural.units import Units, units_for
 from latens.nn import Site, Spec
 from latens.objectives import Objective
 from latens.training import Event, History, Recipe, local_device, minimise
+from latens.training.parallel import World
 from latens.utils.errors import InputError
 from latens.utils.text import text
 
@@ -134,6 +135,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         check_settings(self.get_params(deep=False))
         self.schema_ = source.schema
         self.seed_ = seed_of(self.random_state)
+        if self.random_state is None:
+            self.seed_ = World.join(self._device).first(self.seed_)
         self.condition_ = None if self.condition is None else Condition.of(_given(y, source), len(source))
         self.settings_, self.reasons_ = self._choose(self.schema_, len(source))
         check_support(self.schema_, self.settings_["likelihood"])

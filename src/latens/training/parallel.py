@@ -63,6 +63,10 @@ class World:
         dist.all_gather(parts, mine)
         return torch.stack(parts).to(tensor.device)
 
+    def first(self, number: int) -> int:
+        """The number that the first process has."""
+        return int(self.sum(np.array([number if self.rank == 0 else 0]))[0])
+
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Overwrites the tensors by those of the first process."""
         if self.size > 1:
