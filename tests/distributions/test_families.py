@@ -178,7 +178,7 @@ def test_scales_have_their_shapes():
         (Poisson(), lambda x: stats.poisson.logpmf(x, 1e6)),
         (NegativeBinomial("element"), lambda x: stats.nbinom.logpmf(x, math.exp(14), 1 / (1 + 1e6 / math.exp(14)))),
     ],
-    ids=str,
+    ids=["poisson", "negative binomial"],
 )
 def test_large_counts_keep_their_digits_in_single_precision(family, oracle):
     """Terms of 10^7 cancel to 10: single precision alone would be off by a nat."""
