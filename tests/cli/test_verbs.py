@@ -59,6 +59,11 @@ def test_model_json_says_the_figures_of_the_held_out_rows(run, model):
     assert known["parameters"] == sum(p.numel() for p in model.model_.parameters())
 
 
+def enlarged(images):
+    """Eight pixels as the 32 that a person sees."""
+    return np.kron(images, np.ones((1, 4, 4), np.uint8))
+
+
 def test_samples_as_numbers_are_true_draws_and_as_pictures_means(run, model, tmp_path, call):
     assert call("sample", run, "-n", 5, "-o", tmp_path / "x.npy", "--seed", 7)[0] == 0
     assert (np.load(tmp_path / "x.npy") == model.sample(5, 7)).all()
@@ -68,10 +73,12 @@ def test_samples_as_numbers_are_true_draws_and_as_pictures_means(run, model, tmp
     assert (status, err) == (0, "")
     assert "decoder means" in out
     means = to_uint8(model.sample(4, mean=True), model.schema_)
-    assert (np.asarray(Image.open(tmp_path / "x.png")) == grid(means)).all()
+    assert (np.asarray(Image.open(tmp_path / "x.png")) == grid(enlarged(means))).all()
     status, out, err = call("sample", run, "-n", 4, "-o", tmp_path / "n.png", "--noise")
     assert "true draws" in out
-    assert (np.asarray(Image.open(tmp_path / "n.png")) == grid(to_uint8(model.sample(4), model.schema_))).all()
+    assert (
+        np.asarray(Image.open(tmp_path / "n.png")) == grid(enlarged(to_uint8(model.sample(4), model.schema_)))
+    ).all()
 
 
 def test_there_and_back(run, model, tmp_path, ask):

@@ -83,7 +83,8 @@ def test_one_picture_is_itself_and_many_are_a_grid(tmp_path):
     write_array(tmp_path / "one.png", X[:1])
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "one.png")), X[0])
     write_array(tmp_path / "many.png", X)
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "many.png")), grid(X))
+    large = np.kron(X, np.ones((1, 8, 8, 1), np.uint8))  # 4 pixels become 32
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "many.png")), grid(large))
 
 
 @pytest.mark.parametrize("X", IMAGES.values(), ids=IMAGES)

@@ -79,7 +79,7 @@ def test_expected_density_and_coverage_of_equal_laws():
 def test_collapse_costs_variety_and_noise_costs_fidelity():
     real = RNG.normal(size=(500, 2))
     collapsed = sample_quality(real, 0.05 * RNG.normal(size=(500, 2)))
-    noisy = sample_quality(real, 5.0 * RNG.normal(size=(500, 2)))
+    noisy = sample_quality(real, 10.0 * RNG.normal(size=(500, 2)))
     assert collapsed.precision > 0.99
     assert collapsed.recall < 0.05
     assert collapsed.coverage < 0.2

@@ -178,14 +178,15 @@ def test_every_objective_trains(objective):
 
 def test_a_learned_prior_reaches_what_a_standard_one_does_not():
     """Two clusters far apart in one latent dimension: a mixture prior may follow them."""
-    centres = np.where(RNG.random((600, 1)) < 0.5, -3.0, 3.0)
-    X = centres + 0.3 * RNG.normal(size=(600, 3))
+    rng = np.random.default_rng(1)
+    centres = np.where(rng.random((600, 1)) < 0.5, -3.0, 3.0)
+    X = centres + 0.3 * rng.normal(size=(600, 3))
     mixture = Free(MixtureOf(Normal("element"), 4, over="event"))
     scores = [
-        fitted(latents=1, likelihood=Normal("shared"), epochs=60, prior=p).fit(X).score_samples(X, k=200).mean()
+        fitted(latents=1, likelihood=Normal("shared"), epochs=120, prior=p).fit(X).score_samples(X, k=200).mean()
         for p in (None, mixture)
     ]
-    assert scores[1] > scores[0] + 0.05
+    assert scores[1] > scores[0] + 0.2
 
 
 # -- an autoencoder

@@ -146,7 +146,7 @@ WRONG_MODULES = {
     "too few": (nn.Linear(4, 3), r"Linear must return 4 numbers an example, \(4,\); it returns \(3,\)"),
     "too many": (nn.Linear(4, 5), r"it returns \(5,\) for inputs \(B, 4\)"),
     "other inputs": (nn.Linear(7, 4), r"Linear does not accept inputs \(B, 4\): mat1 and mat2"),
-    "no module": ("linear", r"such as MLP\(\(512,\)\), or an nn.Module; got 'linear'"),
+    "no module": ("linear", r"such as MLP\(\(512, 512\)\), or an nn.Module; got 'linear'"),
 }
 
 

@@ -19,6 +19,9 @@ from latens.utils.errors import InputError
 from latens.utils.storage import atomic, atomic_folder
 from latens.utils.text import nearest
 
+SMALLEST = 32
+"""Pixels that the shorter side of an image in a grid has at least."""
+
 
 def write_array(
     path: str | os.PathLike[str], X: np.ndarray, schema: Schema | None = None, names: Sequence[str] | None = None
@@ -135,7 +138,17 @@ def _pixels(path: Path, X: np.ndarray, schema: Schema | None) -> np.ndarray:
 
 def _write_picture(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
     pixels = _pixels(path, X, schema)
-    Image.fromarray(pixels[0] if len(pixels) == 1 else grid(pixels)).save(path)
+    Image.fromarray(pixels[0] if len(pixels) == 1 else grid(_enlarged(pixels))).save(path)
+
+
+def _enlarged(images: np.ndarray) -> np.ndarray:
+    """Small images by a whole factor, so that a person sees them; each pixel stays one square.
+
+    >>> _enlarged(np.zeros((2, 8, 8), np.uint8)).shape, _enlarged(np.zeros((2, 28, 28), np.uint8)).shape
+    ((2, 32, 32), (2, 56, 56))
+    """
+    factor = math.ceil(SMALLEST / min(images.shape[1:3]))
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def _write_npy(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:

@@ -17,7 +17,7 @@ from latens.utils.validation import check_choice, check_positive
 
 Check = Callable[[str, Any], None]
 
-_NETWORK = "a network such as MLP((512, 512)) or Conv((64, 128))"
+_NETWORK = "a network such as MLP((512, 512)), or an nn.Module"
 
 
 def check_settings(settings: Mapping[str, Any], call: Callable[[str], str] = str) -> None:

@@ -72,8 +72,8 @@ def batch_size(n: int, spec: Spec | Any) -> Choice:
 
 
 def epochs(n: int, batch: int, spec: Spec | Any) -> Choice:
-    """A budget of steps, and never fewer than 10 epochs; early stopping may end it sooner."""
-    steps = 10_000 if isinstance(spec, Conv) else 12_000
+    """A budget of steps, fewer where each costs more, and at least 10 epochs; early stopping may end it sooner."""
+    steps = max(3_000, 10_000 // len(spec.channels)) if isinstance(spec, Conv) else 12_000
     value = max(10, min(1000, round(steps * batch / max(n, batch))))
     return Choice(value, f"about {max(1, n // batch) * value} steps")
 
