@@ -92,7 +92,8 @@ class Draw:
     def log_likelihood(self) -> Tensor:
         """log p(x | z) of the observed entries, ``(K, B)`` nats."""
         p = self.likelihood if self.observed is None else self.likelihood.restrict(self.observed)
-        return p.log_prob(self.x) + self.log_volume
+        log_prob = p.log_prob(self.x)
+        return log_prob if isinstance(self.log_volume, float) and not self.log_volume else log_prob + self.log_volume
 
     @cached_property
     def log_prior(self) -> Tensor:
@@ -117,7 +118,7 @@ class Draw:
     def expect(self, t: Tensor) -> Tensor:
         """sum_k mass_k t_k, ``(K, B) -> (B,)``; a draw of no mass counts for nothing, whatever t is there."""
         if self.enumerated is None:
-            return t[0] if self.samples == 1 else t.mean(0)
+            return t.squeeze(0) if self.samples == 1 else t.mean(0)
         mass = self.enumerated.exp()
         return torch.where(mass > 0, mass * t, torch.zeros_like(t)).sum(0)
 

@@ -25,7 +25,7 @@ class Task:
 
     def __init__(self, model: Model, objective: Objective, units: Units, n_examples: int) -> None:
         self.model, self.objective, self.units, self.n_examples = model, objective, units, n_examples
-        self.log_volume = units.log_volume()
+        self.log_volume = float(units.log_volume())
 
     def draw(self, batch: Batch, progress: float | Tensor = 1.0) -> Draw:
         """The model's draw of ``(rows,)`` or ``(rows, context)``."""
@@ -60,7 +60,7 @@ class Task:
 @torch.no_grad()
 def measures(d: Draw) -> dict[str, Tensor]:
     """Distortion, rate, and rate by dimension, where the posterior has a density."""
-    out = {"distortion": -d.expect(d.log_likelihood).mean()}
+    out = {"distortion": d.expect(d.log_likelihood).mean().neg_()}
     if not all(latent.q.has_density for latent in d.latents):
         return out
     known = [by_dimension(latent) for latent in d.latents if latent.kl_factors is not None]
