@@ -9,7 +9,7 @@ A family is a mass on a countable set (``measure = "counting"``) or a density ov
 are not comparable; :class:`DiscretizedLogistic` is what 8-bit data ask for: a density integrated over each cell.
 """
 
-from latens.distributions.base import Distribution, Family, kl_factors, n_elements, split
+from latens.distributions.base import Distribution, Family, kl_factors, split
 from latens.distributions.binary import Bernoulli
 from latens.distributions.categorical import Categorical
 from latens.distributions.counts import NegativeBinomial, Poisson
@@ -38,6 +38,5 @@ __all__ = [
     "Poisson",
     "StudentT",
     "kl_factors",
-    "n_elements",
     "split",
 ]

@@ -8,7 +8,6 @@ Arguments are never validated inside a step: support is checked once, at fit and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from math import prod
 from typing import Any, ClassVar
 
 import torch
@@ -133,8 +132,3 @@ def split(params: Tensor, arity: int, event_shape: Shape) -> tuple[Tensor, ...]:
     [torch.Size([5, 3, 4, 4]), torch.Size([5, 3, 4, 4])]
     """
     return params.chunk(arity, -len(event_shape)) if arity > 1 else (params,)
-
-
-def n_elements(event_shape: Shape) -> int:
-    """How many numbers one event holds."""
-    return prod(event_shape)

@@ -110,10 +110,9 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         self._set_up(source, y)
         context = None if self.condition_ is None else self.condition_.encode(_given(y, source), len(source))
         train, held_out = split(len(source), self.validation_fraction, self.seed_)
-        first = self._first(source, train, context)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed_)
-            self.model_ = self._build(first).to(self._device)
+            self.model_ = self._build(self._first(source, train, context)).to(self._device)
         task = Task(self.model_, self._objective(), self.units_, len(train))
         rows = batches(source, train, context, self._device)
         self.history_: History = minimise(
@@ -208,7 +207,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """E_q[z | x], the posterior mean of each row: ``(n, latents)``."""
-        return self._map(X, y, lambda model, x, context: _flat(locate(model, x, context=context)[0]))
+        return self._map(X, y, lambda rows, x, beside: _flat(locate(self.model_, self.units_(x), context=beside)[0]))
 
     def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
         """E[x | z] of each latent point ``(n, latents)``: rows in the shape, dtype and range of what was fitted."""
@@ -226,20 +225,12 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
         """E[x | z] at the posterior mean of each row: what passes through the latent space."""
-        rows = self._map(X, y, lambda model, x, context: locate(model, x, context=context)[1].mean)
-        return self.units_.inverse(torch.from_numpy(rows))
+        means = self._map(X, y, lambda rows, x, beside: locate(self.model_, self.units_(x), context=beside)[1].mean)
+        return self.units_.inverse(torch.from_numpy(means))
 
     def reconstruction_error(self, X: Any, y: Any = None) -> np.ndarray:
         """The mean squared difference of each row to its reconstruction, ``(n,)``, in squared units of the data."""
-        source = self._source(X)
-        return by_block(
-            source,
-            self.schema_,
-            self._context(y if y is not None else source.labels, len(source)),
-            self._block,
-            self._device,
-            lambda rows, x, beside: squared_error(self.model_, self.units_, rows, x, beside),
-        )
+        return self._map(X, y, lambda rows, x, beside: squared_error(self.model_, self.units_, rows, x, beside))
 
     def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None, mean: bool = False) -> np.ndarray:
         """Draws z ~ p(z), then x ~ p(x | z): ``n_samples`` new rows, in the shape, dtype and range of what was fitted.
@@ -296,17 +287,10 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=1)
         return load(X)
 
-    def _map(self, X: Any, y: Any, f: Callable[[Model, Tensor, Tensor | None], Tensor]) -> np.ndarray:
+    def _map(self, X: Any, y: Any, f: Callable[[np.ndarray, Tensor, Tensor | None], Tensor]) -> np.ndarray:
         source = self._source(X)
-        context = self._context(y if y is not None else source.labels, len(source))
-        return by_block(
-            source,
-            self.schema_,
-            context,
-            self._block,
-            self._device,
-            lambda rows, x, beside: f(self.model_, self.units_(x), beside),
-        )
+        context = self._context(_given(y, source), len(source))
+        return by_block(source, self.schema_, context, self._block, self._device, f)
 
     def _context(self, y: Any, n: int) -> np.ndarray | None:
         return None if self.condition_ is None else self.condition_.encode(y, n)
