@@ -26,7 +26,7 @@ from latens.neural.progress import Lines
 from latens.neural.rows import batches, check_rows, seed_of, split, tensor
 from latens.neural.scoring import block_shape, by_block, squared_error
 from latens.neural.support import check_support
-from latens.neural.task import Task
+from latens.neural.task import Paged, Task
 from latens.neural.units import Units, units_for
 from latens.nn import Site, Spec
 from latens.objectives import Objective
@@ -37,7 +37,8 @@ from latens.utils.text import text
 
 Network = Spec | nn.Module | None
 Listener = Callable[[Event], None]
-_FIRST = 4096
+_FIRST, _NUMBERS = 4096, 1 << 25
+"""At most so many rows, and so many numbers, are a first batch."""
 
 
 class PosteriorCollapse(UserWarning):
@@ -121,6 +122,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             rows,
             self._recipe(len(train)),
             held_out=batches(source, held_out, context, self._device) if len(held_out) else None,
+            held_out_loss=Paged(task),
             checkpoint=checkpoint,
             listener=listener or (Lines() if self.verbose else None),
             device=self._device,
@@ -165,7 +167,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         return settings, reasons
 
     def _first(self, source: Source, train: np.ndarray, context: np.ndarray | None) -> Site:
-        stride = max(1, len(train) // _FIRST)
+        stride = -(-len(train) // max(2, min(_FIRST, _NUMBERS // self.schema_.size)))
         rows = tensor(source.take(train[::stride]))
         beside = None if context is None else context.shape[1:]
         return Site(self.units_.event_shape, None, self.units_(rows.to(self._device)).cpu(), beside=beside)
@@ -189,7 +191,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         if self.settings_["likelihood"].calibrated:
             with torch.no_grad(), torch.random.fork_rng():
                 torch.manual_seed(self.seed_)
-                task.calibrate(rows)
+                task.calibrate(rows, self.settings_["batch_size"])
         active = self.active_units_
         if active == 0:
             warnings.warn(_COLLAPSED.format(self.settings_["latents"]), PosteriorCollapse, stacklevel=4)
@@ -225,8 +227,12 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
         """E[x | z] at the posterior mean of each row: what passes through the latent space."""
-        means = self._map(X, y, lambda rows, x, beside: locate(self.model_, self.units_(x), context=beside)[1].mean)
-        return self.units_.inverse(torch.from_numpy(means))
+
+        def rebuilt(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
+            means = locate(self.model_, self.units_(x), context=beside)[1].mean
+            return torch.from_numpy(self.units_.inverse(means))
+
+        return self._map(X, y, rebuilt)
 
     def reconstruction_error(self, X: Any, y: Any = None) -> np.ndarray:
         """The mean squared difference of each row to its reconstruction, ``(n,)``, in squared units of the data."""

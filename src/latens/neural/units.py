@@ -12,7 +12,7 @@ from latens.data import Schema, Source
 from latens.distributions import Family
 
 _SAMPLE = 50_000
-_ELEMENTS = 1 << 25
+_ELEMENTS = 1 << 23
 """At most so many rows, and so many numbers, tell the mean and the spread."""
 
 
@@ -119,7 +119,7 @@ def _inset(schema: Schema) -> tuple[float, float]:
 
 def _standard(source: Source) -> tuple[np.ndarray, np.ndarray]:
     sample = min(_SAMPLE, max(1, _ELEMENTS // source.schema.size))
-    stride = max(1, len(source) // sample)
+    stride = -(-len(source) // sample)
     rows = source.take(np.arange(0, len(source), stride)).astype(np.float64)
     axis = 0 if source.schema.kind == "table" else None
     size = np.ldexp(1.0, np.frexp(np.nanmax(np.abs(rows), axis))[1])  # a power of two: rows / size is exact
