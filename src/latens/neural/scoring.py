@@ -13,6 +13,7 @@ from latens.distributions import noise
 from latens.models import Draw, Model, draw, locate
 from latens.neural.rows import tensor as as_tensor
 from latens.neural.units import Units
+from latens.utils.errors import InputError
 from latens.utils.random import row_streams
 
 _ELEMENTS = 1 << 21
@@ -44,15 +45,22 @@ def by_block(
     device: torch.device,
     f: Callable[[np.ndarray, Tensor, Tensor | None], Tensor],
 ) -> np.ndarray:
-    """f(rows, tensor of rows, context) of every block, joined: ``(n, ...)``; rows are checked against ``schema``."""
-    out = []
+    """f(rows, tensor of rows, context) of every block, joined: ``(n, ...)``; rows are checked against ``schema``.
+
+    All of it has one place from the first block on: results left between large tensors would keep those in memory.
+    """
+    out: np.ndarray | None = None
     for indices in blocks(len(source), size):
         rows = validate(source.take(indices), schema).astype(schema.dtype, copy=False)
         beside = None if context is None else torch.from_numpy(context[indices]).to(device)
-        keep = len(np.unique(indices))
+        keep = np.unique(indices)
         with torch.inference_mode():
-            out.append(f(rows, as_tensor(rows).to(device), beside)[:keep].cpu().numpy())
-    return np.concatenate(out)
+            found = f(rows, as_tensor(rows).to(device), beside)[: len(keep)].cpu().numpy()
+        out = np.empty((len(source), *found.shape[1:]), found.dtype) if out is None else out
+        out[keep] = found
+    if out is None:
+        raise InputError("Expected at least one row; got none.")
+    return out
 
 
 def draws(
