@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from latens.data import ArraySource, Subset, split
+from latens.data import ArraySource, Subset
 from latens.utils import InputError
 
 X = np.arange(60.0).reshape(20, 3) + 0.5
@@ -76,26 +76,6 @@ def test_a_subset_keeps_the_rows_together():
     assert part.labels.tolist() == ["a", "b"]
     assert part.names == ["2", "9"]
     assert part.schema is source.schema
-
-
-@pytest.mark.parametrize(("fraction", "held"), [(0.25, 5), (0.001, 1), (0.999, 19)])
-def test_a_split_parts_the_rows(fraction, held):
-    rest, out = split(ArraySource(X), fraction, seed=3)
-    assert len(out) == held
-    assert sorted([*rest.indices, *out.indices]) == list(range(20))
-    np.testing.assert_array_equal(split(ArraySource(X), fraction, seed=3)[1].indices, out.indices)
-
-
-def test_a_split_is_random_in_its_seed():
-    seeds = [tuple(split(ArraySource(X), 0.5, seed=seed)[1].indices) for seed in range(5)]
-    assert len(set(seeds)) == 5
-    often = np.bincount(np.concatenate([split(ArraySource(X), 0.5, seed)[1].indices for seed in range(400)]))
-    assert np.all(np.abs(often - 200) < 5 * 10)  # 5 standard deviations
-
-
-def test_one_row_cannot_be_split():
-    with pytest.raises(InputError, match="2 rows or more; got 1"):
-        split(ArraySource(X[:1]), 0.5, seed=0)
 
 
 def test_channels_first_are_noticed():

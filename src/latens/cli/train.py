@@ -21,7 +21,6 @@ from latens.cli.study import Study, examine
 from latens.cli.summary import figure_lines, training
 from latens.data import Source, write_array
 from latens.neural import NeuralDensity
-from latens.neural.rows import check_rows
 from latens.neural.saving import FILE
 from latens.neural.vocabulary import read
 from latens.training import leads
@@ -37,11 +36,12 @@ def train(
     estimator = from_flags(model, flags)
     pixels = image_size(size)
     source = read_data(data, pixels)
-    rehearse(estimator, source)
+    estimator._set_up(source)
+    estimator._recipe(len(source))
     path = Path(output) if output else runs.default_path(data, estimator)
     record = runs.record(data, pixels, source, estimator)
     if not leads():
-        estimator._fit(source, checkpoint=Run(path).checkpoint)
+        estimator._train(source, checkpoint=Run(path).checkpoint)
         return None
     with runs.new(path, record, overwrite=overwrite) as run:
         fit(run, estimator, source)
@@ -60,8 +60,9 @@ def resume(path: str, device: str | None) -> Answer | None:
     source = read_again(run)
     estimator = read(record["estimator"])
     estimator.set_params(device=device or record["device"])
+    estimator._set_up(source)
     if not leads():
-        estimator._fit(source, checkpoint=run.checkpoint)
+        estimator._train(source, checkpoint=run.checkpoint)
         return None
     fit(run, estimator, source)
     return finish(run, estimator, source, record["data"])
@@ -108,19 +109,12 @@ def notes(source: Source) -> list[str]:
     return [*source.notes, *skipped]
 
 
-def rehearse(estimator: NeuralDensity, source: Source) -> None:
-    """Meets what can be known to fail before a folder is made."""
-    check_rows(type(estimator).__name__, source)
-    estimator._set_up(source)
-    estimator._recipe(len(source))
-
-
 def fit(run: Run, estimator: NeuralDensity, source: Source) -> None:
-    """Trains, from the checkpoint where there is one."""
+    """Trains what is set up, from the checkpoint where there is one."""
     run.begin(run.record())
     try:
         with ExitStack() as stack:
-            estimator._fit(source, checkpoint=run.checkpoint, listener=stack.enter_context(listening(run)))
+            estimator._train(source, checkpoint=run.checkpoint, listener=stack.enter_context(listening(run)))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"Go on with: {run.command()}") from None
     except OSError as error:

@@ -3,7 +3,7 @@
 from latens.data.images import FolderSource
 from latens.data.load import load
 from latens.data.schema import Schema, validate
-from latens.data.source import ArraySource, Source, Subset, split
+from latens.data.source import ArraySource, Source, Subset
 from latens.data.survey import infer_schema
 from latens.data.write import grid, to_uint8, write_array
 
@@ -16,7 +16,6 @@ __all__ = [
     "grid",
     "infer_schema",
     "load",
-    "split",
     "to_uint8",
     "validate",
     "write_array",

@@ -12,7 +12,6 @@ import numpy as np
 from latens.data.schema import Schema
 from latens.data.survey import survey
 from latens.utils.errors import InputError
-from latens.utils.validation import check_fraction
 
 
 class Source(ABC):
@@ -115,22 +114,6 @@ class Subset(Source):
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         return self.source.take(self.indices[np.asarray(indices)])
-
-
-def split(source: Source, fraction: float, seed: int) -> tuple[Subset, Subset]:
-    """Two parts of a source drawn at random: the larger, and the `fraction` held out (at least one row of each).
-
-    Example:
-        >>> rest, held_out = split(ArraySource(np.arange(10.0)[:, None]), 0.2, seed=0)
-        >>> len(rest), len(held_out)
-        (8, 2)
-    """
-    check_fraction("fraction", fraction)
-    if len(source) < 2:
-        raise InputError(f"a part can be held out of 2 rows or more; got {len(source)}")
-    order = np.random.default_rng(seed).permutation(len(source))
-    count = min(max(round(fraction * len(source)), 1), len(source) - 1)
-    return Subset(source, np.sort(order[count:])), Subset(source, np.sort(order[:count]))
 
 
 def class_names(labels: np.ndarray | None) -> tuple[str | int, ...] | None:

@@ -32,6 +32,7 @@ from latens.nn import Site, Spec
 from latens.objectives import Objective
 from latens.training import Event, History, Recipe, local_device, minimise
 from latens.training.parallel import World
+from latens.training.replay import replayable
 from latens.utils.errors import InputError
 from latens.utils.text import text
 
@@ -107,13 +108,16 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     def _fit(
         self, source: Source, y: Any = None, *, checkpoint: Path | None = None, listener: Listener | None = None
     ) -> Self:
-        check_rows(type(self).__name__, source)
         self._set_up(source, y)
-        context = None if self.condition_ is None else self.condition_.encode(_given(y, source), len(source))
+        return self._train(source, y, checkpoint=checkpoint, listener=listener)
+
+    def _train(
+        self, source: Source, y: Any = None, *, checkpoint: Path | None = None, listener: Listener | None = None
+    ) -> Self:
+        """Builds and trains what was set up for these rows."""
+        context = self._context(_given(y, source), len(source))
         train, held_out = split(len(source), self.validation_fraction, self.seed_)
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed_)
-            self.model_ = self._build(self._first(source, train, context)).to(self._device)
+        self.model_ = self._untrained(self._first(source, train, context))
         task = Task(self.model_, self._objective(), self.units_, len(train))
         rows = batches(source, train, context, self._device)
         self.history_: History = minimise(
@@ -126,6 +130,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             checkpoint=checkpoint,
             listener=listener or (Lines() if self.verbose else None),
             device=self._device,
+            replay=replayable(self.model_) and replayable(self.units_),
         )
         self.n_iter_ = len(self.history_.rows)
         self._finish(task, rows)
@@ -133,6 +138,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     def _set_up(self, source: Source, y: Any = None) -> None:
         """Everything that is decided before the first step."""
+        check_rows(type(self).__name__, source)
         check_settings(self.get_params(deep=False))
         self.schema_ = source.schema
         self.seed_ = seed_of(self.random_state)
@@ -168,9 +174,16 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     def _first(self, source: Source, train: np.ndarray, context: np.ndarray | None) -> Site:
         stride = -(-len(train) // max(2, min(_FIRST, _NUMBERS // self.schema_.size)))
-        rows = tensor(source.take(train[::stride]))
-        beside = None if context is None else context.shape[1:]
-        return Site(self.units_.event_shape, None, self.units_(rows.to(self._device)).cpu(), beside=beside)
+        return self._site(source.take(train[::stride]), context)
+
+    def _site(self, rows: np.ndarray, context: np.ndarray | None) -> Site:
+        x = self.units_(tensor(rows).to(self._device)).cpu()
+        return Site(self.units_.event_shape, None, x, beside=None if context is None else context.shape[1:])
+
+    def _untrained(self, site: Site) -> Model:
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed_)
+            return self._build(site).to(self._device)
 
     def _recipe(self, n: int) -> Recipe:
         return Recipe(
