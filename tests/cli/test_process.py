@@ -11,6 +11,9 @@ import pytest
 import torch
 
 from latens.cli import main
+from latens.cli import train as verb
+from latens.cli.runs import Run
+from latens.neural import NeuralDensity
 from latens.utils import load_tensors
 
 SCRIPT = "from latens.cli import main; raise SystemExit(main())"
@@ -128,6 +131,46 @@ def test_ctrl_c_keeps_what_was_learned_and_says_how_to_go_on(tmp_path, whole, ca
     assert (path / "checkpoints" / "last.safetensors").exists()
     assert call("train", "--resume", path)[0] == 0
     same(path, whole)
+
+
+class Killed(BaseException):
+    """What no part of the tool catches."""
+
+
+def killed(*args, **kwargs):
+    raise Killed
+
+
+FINISHED = "between the mark and the end of the checkpoint"
+LAST_MOMENTS = {
+    "before the model is written": (NeuralDensity, "save"),
+    "between the model and its report": (verb, "write_report"),
+    FINISHED: (Run, "close"),
+}
+
+
+@pytest.mark.parametrize("moment", LAST_MOMENTS)
+def test_an_end_that_is_cut_short_is_made_good_by_resume(moment, run, tmp_path, call, tiny, monkeypatch):
+    path = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(*LAST_MOMENTS[moment], killed)
+        with pytest.raises(Killed):
+            main(["train", "digits", "-o", str(path), "--epochs", "4", *tiny])
+    assert (path / "checkpoints" / "last.safetensors").exists()
+    status, _, err = call("train", "--resume", path)
+    assert status == 0
+    assert (f"{path} is finished; there is nothing to go on with" in err.splitlines()) == (moment == FINISHED)
+    same(path, load_tensors(run / "model.safetensors")[0])
+    assert not (path / "checkpoints").exists()
+    assert json.loads((path / "model.json").read_text())["figures"]
+
+
+def test_a_failure_after_the_end_takes_nothing_away(tmp_path, tiny, monkeypatch):
+    path = tmp_path / "run"
+    monkeypatch.setattr(verb, "summary", killed)
+    with pytest.raises(Killed):
+        main(["train", "digits", "-o", str(path), "--epochs", "1", *tiny])
+    assert Run(path).finished
 
 
 @pytest.mark.parametrize(("given", "found"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])

@@ -1,7 +1,7 @@
 """Run folders: what is written before training starts, while it runs, and at its end.
 
 ``run.json`` comes first and says all that is needed to start again; ``model.json`` comes last and marks a run as
-finished.
+finished; only then the checkpoint goes.
 """
 
 from __future__ import annotations
@@ -77,6 +77,11 @@ class Run:
         self.samples.mkdir(exist_ok=True)
         write_json(self.record_file, record)
 
+    def close(self) -> None:
+        """Lets go of what only going on would need, once the run is finished."""
+        if self.finished:
+            shutil.rmtree(self.checkpoint.parent, ignore_errors=True)
+
     def command(self) -> str:
         """How to go on."""
         return f"latens train --resume {self.path}"
@@ -100,7 +105,7 @@ def new(path: Path, record: dict[str, Any], *, overwrite: bool) -> Iterator[Run]
         run.begin(record)
         yield run
     except BaseException as error:
-        keep = run.checkpoint.exists() or (isinstance(error, KeyboardInterrupt) and run.exists)
+        keep = run.finished or run.checkpoint.exists() or (isinstance(error, KeyboardInterrupt) and run.exists)
         if not keep:
             shutil.rmtree(path, ignore_errors=True)
             with suppress(OSError):

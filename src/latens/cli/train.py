@@ -56,6 +56,7 @@ def resume(path: str, device: str | None) -> Answer | None:
         if not leads():
             return None
         say(f"{run.path} is finished; there is nothing to go on with")
+        run.close()
         return summary(run)
     source = read_again(run)
     estimator = read(record["estimator"])
@@ -135,6 +136,7 @@ def finish(run: Run, estimator: NeuralDensity, source: Source, data: str) -> Ans
     about = {"format": runs.FORMAT, "data": data, "examples": len(source), "judged_on": study.judged_on}
     record = {**about, **study.about, "figures": study.figures, **notes_of_data}
     runs.write_json(run.summary_file, record)
+    run.close()
     return summary(run)
 
 
