@@ -16,7 +16,7 @@ from latens.distributions.counts import NegativeBinomial, Poisson
 from latens.distributions.delta import Delta
 from latens.distributions.discretized import DiscretizedLogistic
 from latens.distributions.elementwise import Elementwise
-from latens.distributions.location_scale import Laplace, Normal, StudentT
+from latens.distributions.location_scale import Laplace, Normal, StudentT, standard_normal
 from latens.distributions.mixture import Mixture, MixtureOf
 from latens.distributions.unit import Beta, ContinuousBernoulli
 
@@ -39,4 +39,5 @@ __all__ = [
     "StudentT",
     "kl_factors",
     "split",
+    "standard_normal",
 ]

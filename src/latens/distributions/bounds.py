@@ -25,6 +25,46 @@ class _Bounded(torch.autograd.Function):
         return grad.masked_fill((x - y) * grad < 0, 0.0), None, None
 
 
+class _Within(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad, None, None
+
+
+def within(x: Tensor, low: float, high: float) -> Tensor:
+    """min(max(x, low), high) with the gradient of x: for bounds that only keep infinities out."""
+    return _Within.apply(x, low, high) if x.requires_grad and torch.is_grad_enabled() else x.clamp(low, high)
+
+
+class _Tame(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, r: Tensor) -> Tensor:
+        ctx.save_for_backward(r)
+        return r.clamp(max=0.0).add_(r.clamp(min=0.0).log1p_())
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (r,) = ctx.saved_tensors
+        return grad / (r.clamp(min=0.0) + 1.0)
+
+
+def tame(r: Tensor) -> Tensor:
+    """log exp(r) below 0 and log(1 + r) above.
+
+    A scale that grows exponentially with what a network says grows out of hand within a few steps of training, and its
+    divergence with its square; one that grows in proportion comes back.
+
+    Example:
+        >>> tame(torch.tensor([-2.0, 0.0, 1.0])).exp()  # 1 / e^2, 1, 2
+        tensor([0.1353, 1.0000, 2.0000])
+    """
+    return _Tame.apply(r)
+
+
 def bounded(x: Tensor, low: float, high: float) -> Tensor:
     """min(max(x, low), high), whose gradient still pulls an outlying x back in.
 

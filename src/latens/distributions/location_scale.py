@@ -13,7 +13,7 @@ from torch.distributions.kl import register_kl
 
 from latens.distributions import noise
 from latens.distributions.base import Distribution, Family, Shape
-from latens.distributions.bounds import bounded, parameters
+from latens.distributions.bounds import bounded, parameters, tame, within
 from latens.distributions.elementwise import Elementwise, Univariate
 from latens.utils.errors import InputError
 
@@ -34,7 +34,7 @@ class LocationScale(Univariate):
     @cached_property
     def loc(self) -> Tensor:
         """The location."""
-        return self.unbounded_loc.clamp(-FARTHEST, FARTHEST)
+        return within(self.unbounded_loc, -FARTHEST, FARTHEST)
 
     @cached_property
     def scale(self) -> Tensor:
@@ -114,6 +114,46 @@ def _kl_normals(q: NormalElement, p: NormalElement) -> Tensor:
     log_ratio = q.log_scale - p.log_scale
     ratio, apart = q.scale / p.scale, p.standardised(q.loc)
     return (-0.5 - log_ratio).addcmul(ratio, ratio, value=0.5).addcmul(apart, apart, value=0.5)
+
+
+class StandardNormalElement(NormalElement):
+    """N(x; 0, 1), of the shape of ``origin``, which is zero."""
+
+    def __init__(self, origin: Tensor) -> None:
+        super().__init__(origin, origin.new_zeros(()))
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """-x^2 / 2 - log(2 pi) / 2."""
+        return x.square() * -0.5 - HALF_LOG_TWO_PI
+
+
+def standard_normal(origin: Tensor) -> Distribution:
+    """N(0, I) over events of the shape of ``origin``, which is zero; batch shape ().
+
+    Example:
+        >>> standard_normal(torch.zeros(2)).log_prob(torch.zeros(2)).item()  # -log(2 pi)
+        -1.8378...
+    """
+    return Elementwise(StandardNormalElement(origin), origin.ndim)
+
+
+class _DivergenceFromStandard(torch.autograd.Function):
+    """KL(N(loc, exp(log_scale)^2) || N(0, 1)); a third of the passes of its parts."""
+
+    @staticmethod
+    def forward(ctx: Any, loc: Tensor, log_scale: Tensor) -> Tensor:
+        ctx.save_for_backward(loc, log_scale)
+        return (log_scale * 2.0).expm1_().addcmul(loc, loc).mul_(0.5).sub_(log_scale)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        loc, log_scale = ctx.saved_tensors
+        return grad * loc, (grad * torch.expm1(log_scale * 2.0)).sum_to_size(log_scale.shape)
+
+
+@register_kl(NormalElement, StandardNormalElement)
+def _kl_standard(q: NormalElement, p: StandardNormalElement) -> Tensor:
+    return _DivergenceFromStandard.apply(q.loc, q.log_scale)
 
 
 class LaplaceElement(LocationScale):
@@ -214,15 +254,6 @@ def best_log_scale(dist: Elementwise, x: Tensor, power: int) -> Tensor:
     return size.log().clamp(*LOG_SCALE)
 
 
-def _tame(r: Tensor) -> Tensor:
-    """log exp(r) below 0 and log(1 + r) above.
-
-    A scale that grows exponentially with what a network says grows out of hand within a few steps of training, and its
-    divergence with its square; one that grows in proportion comes back.
-    """
-    return r.clamp(max=0.0) + r.clamp(min=0.0).log1p()
-
-
 @dataclass(frozen=True, repr=False)
 class LocationScaleFamily(Family):
     """What Normal, Laplace and StudentT share: the vocabulary of ``scale``."""
@@ -264,7 +295,7 @@ class LocationScaleFamily(Family):
         raw = parameters(params, self.arity, event_shape)
         loc = raw[0] if offset is None else raw[0] + offset
         if self.scale == "element":
-            return Elementwise(self.element(loc, bounded(_tame(raw[1]), *LOG_SCALE)), len(event_shape))
+            return Elementwise(self.element(loc, bounded(tame(raw[1]), *LOG_SCALE)), len(event_shape))
         if not isinstance(self.scale, str):
             return Elementwise(self.element(loc, loc.new_full((), math.log(self.scale))), len(event_shape))
         if shared is not None:

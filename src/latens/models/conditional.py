@@ -14,7 +14,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from latens.distributions import Distribution, Family, Normal
+from latens.distributions import Distribution, Family, standard_normal
 from latens.nn import Site, Spec, View
 from latens.utils.errors import InputError
 
@@ -144,9 +144,9 @@ class FixedNormal(ConditionalDistribution):
     ) -> Distribution:
         """N(0, I), batch shape (); made once for each place and precision it is asked for in."""
         if torch.is_inference_mode_enabled():  # what is made there can never meet a gradient again
-            return Normal(1.0)(self.origin, tuple(self.origin.shape))
+            return standard_normal(self.origin)
         if self._made is None or self._made[0] is not self.origin:
-            self._made = self.origin, Normal(1.0)(self.origin, tuple(self.origin.shape))
+            self._made = self.origin, standard_normal(self.origin)
         return self._made[1]
 
 
@@ -160,6 +160,7 @@ class Conditional(Spec):
             ``(B, *context_shape)`` to ``prod(family.param_shape(event_shape))`` numbers an example.
 
     Example:
+        >>> from latens.distributions import Normal
         >>> from latens.nn import MLP
         >>> q = Conditional(Normal("element"), MLP((32,))).build(Site(event_shape=(4,), context_shape=(10,)))
         >>> q(torch.zeros(5, 10)).event_shape
@@ -214,6 +215,7 @@ class Free(Spec):
     """p(event), its parameters learned by maximum likelihood: a learned prior.
 
     Example:
+        >>> from latens.distributions import Normal
         >>> prior = Free(Normal("element")).build(Site(event_shape=(4,)))
         >>> prior().sample((2,)).shape
         torch.Size([2, 4])

@@ -70,11 +70,11 @@ class Paged:
         loss: what is evaluated, without gradients.
     """
 
-    def __init__(self, loss: Callable[[Batch, float], Mapping[str, Tensor]]) -> None:
+    def __init__(self, loss: Callable[[Batch, Tensor], Mapping[str, Tensor]]) -> None:
         self.loss = loss
         self.page: Iterator[Tensor] = iter(())
 
-    def __call__(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+    def __call__(self, batch: Batch, progress: Tensor) -> Mapping[str, Tensor]:
         """The same figures, copied to the page."""
         terms = self.loss(batch, progress)
         figures = torch.cat([term.reshape(-1) for term in terms.values()])

@@ -20,13 +20,17 @@ from latens.training.meter import Bad, Mean, Meter
 from latens.training.parallel import World
 from latens.training.precision import choose
 from latens.training.recipe import Recipe
+from latens.training.replay import as_tensor, faithful
 from latens.training.schedule import at
 from latens.training.state import State, remove_leftovers
 from latens.utils.errors import InputError
 
-Loss = Callable[[Batch, float], Mapping[str, Tensor]]
-"""(batch, progress in [0, 1]) -> {"loss": the () tensor to minimise, other names: () or (L,) means over the batch}."""
+Loss = Callable[[Batch, Tensor], Mapping[str, Tensor]]
+"""(batch, progress in [0, 1], a () tensor on the host) -> {"loss": the () tensor to minimise, other names: () or (L,)},
+means over the batch."""
 
+REPLAY_STEPS = 300
+"""Steps of a training from which recording one pays."""
 CHECK_STEPS = 100
 """Steps between two looks at whether all numbers are finite."""
 SNAPSHOT_STEPS = 500
@@ -52,6 +56,7 @@ def minimise(
     checkpoint: Path | None = None,
     listener: Callable[[Event], None] | None = None,
     device: torch.device | str | None = None,
+    replay: bool = False,
 ) -> History:
     """min over the module's weights of E[loss(batch, progress)].
 
@@ -70,6 +75,8 @@ def minimise(
         checkpoint: a file to continue from where it exists, and to write to, at most 5 % of the time.
         listener: called with every event, in the first process alone.
         device: where to train; where the module is, by default.
+        replay: that the loss does the same at every step, so that a long training on a processor may record its
+            operations once and run those; equal to the bit.
 
     Raises:
         InputError: there are no rows or no weights; or the checkpoint is that of another training.
@@ -92,6 +99,7 @@ def minimise(
     with rng.isolated(place, recipe.seed, world.rank):
         run = _Run(module, loss, batches, recipe, world, checkpoint, listener if world.rank == 0 else None)
         run.hold_out(held_out, held_out_loss or loss)
+        run.may_replay = replay and place.type == "cpu"
         return run.train()
 
 
@@ -115,6 +123,7 @@ class _Run:
         self.state = State(module, recipe, world)
         self.precision = choose(recipe.precision, module, self.rows, world.device)
         self.meter = Meter()
+        self.may_replay, self.names = False, list[str]()
         self.held_out: Batches | None = None
         self.evaluated_loss = loss
         self.snapshot_time = self.tick_time = self.written = time.perf_counter()
@@ -146,6 +155,8 @@ class _Run:
             self.meter = self.restored_meter()
         self.clock = time.perf_counter() - position.seconds
         self.state.take_snapshot()
+        if self.may_replay and self.recipe.epochs * self.steps >= REPLAY_STEPS and not position.stopped:
+            self.use_replay()
         sizes = (self.recipe.epochs, self.steps, len(self.batches), self.precision)
         self.tell(events.Started(*sizes, position.epoch, position.step))
 
@@ -166,16 +177,30 @@ class _Run:
 
     def step(self, batch: Batch) -> None:
         state, progress = self.state, self.progress()
-        with self.autocast():
-            terms = self.loss(batch, progress)
-        for weight in state.trained:  # freed here, where backward takes the memory again: 25 % of a step on a CPU
-            weight.grad = None
-        terms["loss"].backward()
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in state.trained]
+        found = self.slope(*batch, as_tensor(progress))
+        gradients, terms = found[: len(state.trained)], found[len(state.trained) :]
         rate = float(at(self.recipe.learning_rate, progress)) * state.position.factor
         state.adam.step(self.world.average(gradients), rate)
         state.average.update(self.done() + 1)
-        self.meter.add(terms, len(batch[0]))
+        self.meter.add(dict(zip(self.names, terms)), len(batch[0]))
+
+    def slope(self, *inputs: Tensor) -> list[Tensor]:
+        """The gradient of the loss in every weight, then the terms; from a batch and the progress."""
+        with self.autocast():
+            terms = self.loss(inputs[:-1], inputs[-1])
+        self.names = list(terms)
+        found = torch.autograd.grad(terms["loss"], self.state.trained, allow_unused=True)
+        gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(self.state.trained, found)]
+        return [*gradients, *(term.detach() for term in terms.values())]
+
+    def use_replay(self) -> None:
+        """From here on the gradient is its operations alone, where these can be recorded and give the same bits."""
+        self.module.train()
+        place = (self.recipe.seed, 0, 0, self.world.rank, self.world.size)
+        batch = next(iter(self.batches.epoch(self.recipe.batch_size, *place)))
+        state = self.state
+        replayed = faithful(self.slope, (*batch, as_tensor(1 / 3)), state.undo, state.tensors())
+        self.slope = replayed or self.slope  # type: ignore[method-assign]
 
     def done(self) -> int:
         return self.state.position.epoch * self.steps + self.state.position.step
@@ -214,10 +239,8 @@ class _Run:
 
     def recover(self, bad: Bad) -> None:
         state, failed = self.state, self.state.position
-        if state.snapshot is None:
-            raise TrainingError("There is no state to go back to.")
         epoch, recoveries = failed.epoch + 1, failed.recoveries + 1
-        state.restore(state.snapshot)
+        state.undo()
         what = f"{bad.name} was {bad.value} in epoch {epoch}, step {bad.batch + 1}"
         if recoveries > RECOVERIES:
             rate = at(self.recipe.learning_rate, self.progress()) * failed.factor
@@ -255,7 +278,7 @@ class _Run:
         self.module.eval()
         with self.state.average.swapped_in(), torch.no_grad(), isolated:
             for batch in held_out.sequential(size, world.rank % shards, shards):
-                meter.add(self.evaluated_loss(batch, 1.0), len(batch[0]))
+                meter.add(self.evaluated_loss(batch, as_tensor(1.0)), len(batch[0]))
         return self.reduced(meter)
 
     def judge(self, loss: Mean) -> bool:
@@ -329,7 +352,7 @@ class _Run:
 
     def finish(self) -> History:
         self.state.settle()
-        self.module.eval().zero_grad()
+        self.module.eval()
         position = self.state.position
         self.tell(events.Stopped(position.stopped, position.epoch, position.best_epoch))
         skipped = self.state.adam.skipped(self.done())

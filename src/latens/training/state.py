@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from latens.training import rng
 from latens.training.adam import Adam
 from latens.training.ema import Average
-from latens.training.events import Row
+from latens.training.events import Row, TrainingError
 from latens.training.parallel import World
 from latens.training.recipe import Recipe
 from latens.utils.errors import InputError
@@ -87,6 +87,16 @@ class State:
         _overwrite(self.tensors(), snapshot.tensors)
         rng.restore({name: s[self.world.rank] for name, s in snapshot.rng.items()}, self.world.device)
         self.position = replace(snapshot.position, rows=list(snapshot.position.rows))
+
+    def undo(self) -> None:
+        """Goes back to the last snapshot.
+
+        Raises:
+            TrainingError: there is none.
+        """
+        if self.snapshot is None:
+            raise TrainingError("There is no state to go back to.")
+        self.restore(self.snapshot)
 
     def keep_best(self) -> None:
         """Remembers the weights and buffers as the best so far."""
