@@ -17,6 +17,7 @@ from latens.neural import NeuralDensity
 from latens.utils import load_tensors
 
 SCRIPT = "from latens.cli import main; raise SystemExit(main())"
+EAGER = f"from latens.training import loop; loop.CHECKPOINT_SECONDS = 0.1; {SCRIPT}"
 HEAVY = {"torch", "sklearn", "scipy", "matplotlib", "pyarrow", "PIL"}
 
 
@@ -49,7 +50,8 @@ def test_results_on_stdout_all_else_on_stderr(tmp_path, shell, tiny):
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["report"] == str(tmp_path / "run" / "report.html")
-    lines = done.stderr.splitlines()
+    first, *lines = done.stderr.splitlines()
+    assert first.startswith("training takes about ")
     assert "epochs of 25 steps" in lines[0]
     assert 10 < sum(line.startswith("epoch ") for line in lines) <= 30
     assert "stopped after" in done.stderr
@@ -77,7 +79,7 @@ def test_a_closed_pipe_is_quiet():
 def started(path, flags, signal_at):
     """Trains in a process and sends it a signal once the condition holds: (status, stderr)."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    command = [sys.executable, "-c", SCRIPT, "train", "digits", "-o", str(path), *flags]
+    command = [sys.executable, "-c", EAGER, "train", "digits", "-o", str(path), *flags]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     number, ready = signal_at
     end = time.monotonic() + 60

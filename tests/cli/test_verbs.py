@@ -6,10 +6,12 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
 import latens
+from latens.cli import judge, train
 from latens.data import to_uint8
 from latens.data.write import grid
 from latens.metrics.evaluate import evaluate
@@ -263,3 +265,30 @@ def test_a_finished_run_says_so_and_changes_nothing(run, call):
     assert "is finished" in err
     assert "log p(x)" in out
     assert (run / "model.safetensors").stat().st_mtime_ns == before
+
+
+FORECASTS = {
+    "short": (700.0, "about 12 min on this machine ({})"),
+    "long": (9000.0, "about 2.5 h on this machine ({}); shorter with --epochs N or fewer images"),
+}
+
+
+@pytest.mark.parametrize("name", FORECASTS)
+def test_how_long_training_takes_is_said_before_it_begins(name, tmp_path, call, ask, tiny, monkeypatch):
+    seconds, line = FORECASTS[name]
+    n = torch.get_num_threads()
+    line = line.format("1 core" if n == 1 else f"{n} cores")
+    monkeypatch.setattr(judge, "training_seconds", lambda *given: seconds)
+    monkeypatch.setattr(train, "training_seconds", lambda *given: seconds)
+    assert call("check", "digits")[1].splitlines()[-1].split(maxsplit=1) == ["training", line]
+    assert ask("check", "digits")["training_seconds"] == seconds
+    err = call("train", "digits", "-o", tmp_path / "run", "--epochs", 1, *tiny)[2]
+    assert err.splitlines()[0] == f"training takes {line}"
+
+
+def test_nothing_is_said_of_what_cannot_be_tried(tmp_path, ask, call, tiny, monkeypatch):
+    monkeypatch.setattr(judge, "training_seconds", lambda *given: None)
+    monkeypatch.setattr(train, "training_seconds", lambda *given: None)
+    assert ask("check", "digits")["training_seconds"] is None
+    assert call("check", "digits")[1].splitlines()[-1].startswith("patience")
+    assert "on this machine" not in call("train", "digits", "-o", tmp_path / "run", "--epochs", 1, *tiny)[2]

@@ -332,7 +332,7 @@ def info(run: str, /, *, json: Switch = False) -> None:
 
 @app.command
 def check(data: str, /, *, size: Text = None, json: Switch = False) -> None:
-    """Say what a model would see in DATA and what it would choose; nothing is trained.
+    """Say what a model would see in DATA, what it would choose, and how long it would train.
 
         latens check photos/ --size 64x64
 

@@ -18,7 +18,7 @@ from latens.cli.train import read_again
 from latens.data import Source
 from latens.metrics.evaluate import evaluate as judge
 from latens.neural import VAE, NeuralDensity
-from latens.neural.rows import check_rows
+from latens.neural.forecast import training_seconds
 from latens.neural.saving import FILE
 from latens.utils import InputError, load_tensors
 from latens.utils.text import text
@@ -83,7 +83,7 @@ def _info_lines(about: dict[str, Any]) -> list[Line]:
 
 
 def check(data: str, size: str | None) -> Answer:
-    """What a model would see, and what it would choose."""
+    """What a model would see, what it would choose, and how long its training would take here."""
     with working(f"reading {data}"):
         source = read(data, image_size(size))
     schema, labels = source.schema, _labels(source)
@@ -96,19 +96,23 @@ def check(data: str, size: str | None) -> Answer:
     lines += [("note", note) for note in source.notes]
     lines += [("unreadable", f"{name}: {why}") for name, why in source.skipped]
     lines += [(name.replace("_", " "), f"{c['value']}   ({c['why']})") for name, c in content["would_choose"].items()]
+    if content["training_seconds"] is not None:
+        lines.append(("training", summary.forecast(content["training_seconds"], schema.kind, content["device"])))
     return Answer(content, lines, closing=[f"cannot be trained on: {content['problem']}"] if content["problem"] else [])
 
 
 def _choices(source: Source) -> dict[str, Any]:
     """What a VAE would choose, and what stands in its way."""
-    estimator: NeuralDensity = VAE()
+    estimator: NeuralDensity = VAE(random_state=0)
     settings, reasons = estimator._choose(source.schema, max(len(source), 1))
     chosen = {name: {"value": text(settings[name]), "why": reasons[name]} for name in settings}
+    about = {"would_choose": chosen, "problem": None, "training_seconds": None, "device": estimator._device.type}
     try:
-        check_rows("VAE", source)
+        estimator._set_up(source)
     except InputError as error:
-        return {"would_choose": chosen, "problem": str(error)}
-    return {"would_choose": chosen, "problem": None}
+        return {**about, "problem": str(error)}
+    with working("timing a few steps of training"):
+        return {**about, "training_seconds": training_seconds(estimator, source)}
 
 
 def _labels(source: Source) -> dict[str, int] | None:

@@ -6,12 +6,17 @@ import math
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from latens.cli.screen import Line
 from latens.metrics.evaluate import MIXTURE
 from latens.neural import NeuralDensity
-from latens.neural.progress import duration
+from latens.neural.progress import duration, roughly
 from latens.neural.saving import portable
 from latens.utils.text import text
+
+LONG = 30 * 60.0
+"""Seconds of training from which it is worth saying what makes it shorter."""
 
 
 def about(estimator: NeuralDensity) -> dict[str, Any]:
@@ -45,6 +50,20 @@ def training(history: dict[str, Any]) -> str:
     """
     long = duration(history["seconds"])
     return f"{history['epochs']} epochs in {long}, kept the weights of epoch {history['best_epoch']}"
+
+
+def forecast(seconds: float, kind: str, device: str = "cpu") -> str:
+    """How long training would take here, and what makes it shorter where that is long.
+
+    >>> forecast(700, "image").partition(" (")[0], forecast(9000, "table").partition("); ")[2]
+    ('about 12 min on this machine', 'shorter with --epochs N or fewer examples')
+    """
+    n = torch.get_num_threads()
+    place = f"{n} core{'s' if n > 1 else ''}" if device == "cpu" else device
+    line = f"about {roughly(seconds)} on this machine ({place})"
+    if seconds <= LONG:
+        return line
+    return f"{line}; shorter with --epochs N or fewer {'images' if kind == 'image' else 'examples'}"
 
 
 def most_information(n: int) -> str:

@@ -18,9 +18,10 @@ from latens.cli.screen import Answer, say, working
 from latens.cli.settings import estimator as from_flags
 from latens.cli.settings import flag, image_size
 from latens.cli.study import Study, examine
-from latens.cli.summary import figure_lines, training
+from latens.cli.summary import figure_lines, forecast, training
 from latens.data import Source, write_array
 from latens.neural import NeuralDensity
+from latens.neural.forecast import training_seconds
 from latens.neural.saving import FILE
 from latens.neural.vocabulary import read
 from latens.training import leads
@@ -44,6 +45,7 @@ def train(
         estimator._train(source, checkpoint=Run(path).checkpoint)
         return None
     with runs.new(path, record, overwrite=overwrite) as run:
+        foretell(estimator, source)
         fit(run, estimator, source)
         return finish(run, estimator, source, record["data"])
 
@@ -108,6 +110,14 @@ def notes(source: Source) -> list[str]:
     names = ", ".join(name for name, _ in source.skipped[:5]) + (", ..." if len(source.skipped) > 5 else "")
     skipped = [f"{len(source.skipped)} files could not be read: {names}"] if source.skipped else []
     return [*source.notes, *skipped]
+
+
+def foretell(estimator: NeuralDensity, source: Source) -> None:
+    """Says how long training will take, where that can be tried."""
+    with working("timing a few steps"):
+        seconds = training_seconds(estimator, source)
+    if seconds is not None:
+        say(f"training takes {forecast(seconds, source.schema.kind, estimator._device.type)}")
 
 
 def fit(run: Run, estimator: NeuralDensity, source: Source) -> None:

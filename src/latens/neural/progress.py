@@ -68,3 +68,17 @@ def duration(seconds: float) -> str:
     if s < 60:
         return f"{s} s"
     return f"{s // 60} min {s % 60} s" if s < 3600 else f"{s // 3600} h {s % 3600 // 60} min"
+
+
+def roughly(seconds: float) -> str:
+    """Seconds in words, no finer than a forecast can be.
+
+    >>> roughly(3.2), roughly(41), roughly(700), roughly(9000), roughly(90_000)
+    ('5 s', '40 s', '12 min', '2.5 h', '25 h')
+    """
+    if seconds < 57.5:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    minutes = seconds / 60
+    if minutes < 90:
+        return f"{round(minutes)} min"
+    return f"{minutes / 60:.1f} h" if minutes < 600 else f"{round(minutes / 60)} h"
