@@ -46,6 +46,9 @@ class DynamicVAE(VAE):
         super()._set_up(source, y)
         self.units_.register_forward_hook(lambda module, rows, x: torch.bernoulli(x))
 
+    def _replayable(self) -> bool:
+        return True
+
 
 def static(folder: Path) -> tuple[Source, np.ndarray]:
     """Train and validation rows together, as the published figures; a part of them is held out."""

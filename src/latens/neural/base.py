@@ -130,7 +130,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             checkpoint=checkpoint,
             listener=listener or (Lines() if self.verbose else None),
             device=self._device,
-            replay=replayable(self.model_) and replayable(self.units_),
+            replay=self._replayable(),
         )
         self.n_iter_ = len(self.history_.rows)
         self._finish(task, rows)
@@ -197,6 +197,10 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             precision=self.precision,
             seed=self.seed_,
         )
+
+    def _replayable(self) -> bool:
+        """Whether a step does the same at every call: all that runs in it is ours and torch's."""
+        return replayable(self.model_) and replayable(self.units_)
 
     def _finish(self, task: Task, rows: Any) -> None:
         """Sets what has a closed form over all rows, and says so if the latents carry nothing."""
