@@ -84,7 +84,6 @@ def make(epochs: int, *, data: str, objective: str, minutes: float, **changes: A
         "batch_size": 100 if objective == "elbo" else 32,
         "learning_rate": schedule(minutes),
         "weight_decay": 0.0,
-        "precision": "auto" if objective == "elbo" else "bf16",
         "patience": 100 if data == "static" else 0,
         "validation_fraction": 1 / 12 if data == "static" else 1 / 60,
         "epochs": epochs,

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from latens.training import precision
+from latens.training import Recipe, ResidentBatches, Started, minimise, precision
 from latens.training.precision import choose
 from latens.utils.errors import InputError
 
@@ -31,3 +31,20 @@ def test_bf16_where_it_is_unknown():
     assert choose("auto", nn.Linear(4096, 4096), 4096, torch.device("mps")) == "float32"
     with pytest.raises(InputError, match="got the device mps"):
         choose("bf16", nn.Linear(2, 2), 1, torch.device("mps"))
+
+
+def test_every_draw_counts_as_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_has_bf16", lambda device: True)
+    told = {}
+    for draws in (1, 1000):
+        network = nn.Linear(64, 64)
+
+        def loss(batch: tuple, progress: torch.Tensor, network: nn.Module = network) -> dict:
+            return {"loss": network(batch[0]).square().mean()}
+
+        def listen(event: object, draws: int = draws) -> None:
+            if isinstance(event, Started):
+                told[draws] = event.precision
+
+        minimise(network, loss, ResidentBatches(torch.ones(4, 64)), Recipe(1, 4), listener=listen, draws=draws)
+    assert told == {1: "float32", 1000: "bf16"}

@@ -131,6 +131,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             listener=listener or (Lines() if self.verbose else None),
             device=self._device,
             replay=self._replayable(),
+            draws=task.objective.samples,
         )
         self.n_iter_ = len(self.history_.rows)
         self._finish(task, rows)

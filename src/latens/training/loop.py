@@ -19,7 +19,7 @@ from latens.training.events import Event, History, Row, TrainingError
 from latens.training.meter import Bad, Mean, Meter
 from latens.training.parallel import World
 from latens.training.precision import choose
-from latens.training.recipe import Recipe
+from latens.training.recipe import Precision, Recipe
 from latens.training.replay import as_tensor, faithful
 from latens.training.schedule import at
 from latens.training.state import State, remove_leftovers
@@ -57,6 +57,7 @@ def minimise(
     listener: Callable[[Event], None] | None = None,
     device: torch.device | str | None = None,
     replay: bool = False,
+    draws: int = 1,
 ) -> History:
     """min over the module's weights of E[loss(batch, progress)].
 
@@ -77,6 +78,7 @@ def minimise(
         device: where to train; where the module is, by default.
         replay: that the loss does the same at every step, so that a long training on a processor may record its
             operations once and run those; equal to the bit.
+        draws: how often a row passes the network in a step, which decides whether bf16 pays.
 
     Raises:
         InputError: there are no rows or no weights; or the checkpoint is that of another training.
@@ -98,6 +100,7 @@ def minimise(
     module.to(place)
     with rng.isolated(place, recipe.seed, world.rank):
         run = _Run(module, loss, batches, recipe, world, checkpoint, listener if world.rank == 0 else None)
+        run.precision = choose(recipe.precision, module, draws * run.rows, place)
         run.hold_out(held_out, held_out_loss or loss)
         run.may_replay = replay and place.type == "cpu"
         return run.train()
@@ -121,7 +124,7 @@ class _Run:
         self.rows, self.steps = plan(len(batches), recipe.batch_size, world.size)
         self.checkpoint, self.listener = checkpoint, listener
         self.state = State(module, recipe, world)
-        self.precision = choose(recipe.precision, module, self.rows, world.device)
+        self.precision: Precision = "float32"
         self.meter = Meter()
         self.may_replay, self.names = False, list[str]()
         self.held_out: Batches | None = None
