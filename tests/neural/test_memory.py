@@ -90,6 +90,15 @@ def test_a_model_reads_rows_in_blocks(name, vae, source):
     assert 0 < max(source.asked) <= BLOCK
 
 
+def test_large_steps_are_not_recorded():
+    recorded = []
+    for side in (32, 64):
+        estimator, source = VAE(**SMALL | {"batch_size": 64}), Streamed(100, (side, side, 3))
+        estimator._set_up(source)
+        recorded.append(estimator._replayable(estimator._untrained(estimator._first(source, np.arange(100), None))))
+    assert recorded == [True, False]  # 64 * 12 * 32 * 32 * 3 is 2.4 million parameters of mixtures, four times that 9.4
+
+
 def test_figures_of_many_batches_lie_in_one_piece_of_memory(monkeypatch):
     kept = []
 

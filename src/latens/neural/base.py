@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
@@ -40,6 +41,8 @@ Network = Spec | nn.Module | None
 Listener = Callable[[Event], None]
 _FIRST, _NUMBERS = 4096, 1 << 25
 """At most so many rows, and so many numbers, are a first batch."""
+_RECORDED = 1 << 22
+"""Parameters of the likelihoods of a batch, at most, in a step that is recorded."""
 
 
 class PosteriorCollapse(UserWarning):
@@ -130,7 +133,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             checkpoint=checkpoint,
             listener=listener or (Lines() if self.verbose else None),
             device=self._device,
-            replay=self._replayable(),
+            replay=self._replayable(self.model_),
             draws=task.objective.samples,
         )
         self.n_iter_ = len(self.history_.rows)
@@ -199,9 +202,14 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             seed=self.seed_,
         )
 
-    def _replayable(self) -> bool:
-        """Whether a step does the same at every call: all that runs in it is ours and torch's."""
-        return replayable(self.model_) and replayable(self.units_)
+    def _replayable(self, model: Model) -> bool:
+        """Whether a step does the same at every call, and is worth recording: a large one gains little by it.
+
+        While a step is recorded, all that it computes is held: some 150 bytes for each parameter of p(x | z).
+        """
+        parameters = math.prod(self.settings_["likelihood"].param_shape(self.units_.event_shape))
+        many = parameters * self.settings_["batch_size"] * self._objective().samples > _RECORDED
+        return not many and replayable(model) and replayable(self.units_)
 
     def _finish(self, task: Task, rows: Any) -> None:
         """Sets what has a closed form over all rows, and says so if the latents carry nothing."""
@@ -212,7 +220,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
                 task.calibrate(rows, self.settings_["batch_size"])
         active = self.active_units_
         if active == 0:
-            warnings.warn(_COLLAPSED.format(self.settings_["latents"]), PosteriorCollapse, stacklevel=4)
+            warnings.warn(_COLLAPSED.format(self.settings_["latents"]), PosteriorCollapse, stacklevel=5)
 
     @property
     def active_units_(self) -> int | None:

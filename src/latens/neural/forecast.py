@@ -16,7 +16,6 @@ from latens.neural.rows import split, tensor
 from latens.neural.task import Task
 from latens.training import Batch, Batches, Recipe, TrainingError, minimise
 from latens.training.parallel import World
-from latens.training.replay import replayable
 
 Clock = Callable[[], float]
 STEPS, SECONDS = 100, 0.6
@@ -77,7 +76,7 @@ class _Trial:
     def __init__(self, estimator: NeuralDensity, rows: np.ndarray, context: np.ndarray | None, clock: Clock) -> None:
         self.model = estimator._untrained(estimator._site(rows, context))
         self.task = Task(self.model, estimator._objective(), estimator.units_, len(rows))
-        self.replay = replayable(self.model) and replayable(estimator.units_)
+        self.replay, self.draws = estimator._replayable(self.model), self.task.objective.samples
         self.device, self.clock = estimator._device, clock
         self.batch = [tensor(rows), *([] if context is None else [torch.from_numpy(context)])]
 
@@ -85,9 +84,9 @@ class _Trial:
         """Seconds of a step of so many rows in a training of ``steps``, and of passing as many held-out rows."""
         index = torch.arange(rows) % len(self.batch[0])
         paced = _Paced(tuple(t[index].to(self.device) for t in self.batch), steps, self.clock)
-        short, replay = replace(recipe, epochs=1, batch_size=rows), self.replay
+        short, replay, draws = replace(recipe, epochs=1, batch_size=rows), self.replay, self.draws
         with suppress(_Enough, TrainingError):
-            minimise(self.model, self.task, paced, short, device=self.device, replay=replay)
+            minimise(self.model, self.task, paced, short, device=self.device, replay=replay, draws=draws)
         return paced.median(), self.passing(paced.batch)
 
     @torch.no_grad()
