@@ -135,6 +135,19 @@ def test_ctrl_c_keeps_what_was_learned_and_says_how_to_go_on(tmp_path, whole, ca
     same(path, whole)
 
 
+def test_ctrl_c_before_the_first_step_says_how_to_go_on_too(tmp_path, call, tiny, monkeypatch):
+    path = tmp_path / "run"
+    monkeypatch.setattr(verb, "training_seconds", interrupted)
+    status, _, err = call("train", "digits", "-o", path, "--epochs", "1", *tiny)
+    assert (status, err) == (130, f"latens: interrupted. Go on with: latens train --resume {path}\n")
+    monkeypatch.undo()
+    assert call("train", "--resume", path)[0] == 0
+
+
+def interrupted(*args):
+    raise KeyboardInterrupt
+
+
 class Killed(BaseException):
     """What no part of the tool catches."""
 

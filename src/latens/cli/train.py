@@ -45,7 +45,6 @@ def train(
         estimator._train(source, checkpoint=Run(path).checkpoint)
         return None
     with runs.new(path, record, overwrite=overwrite) as run:
-        foretell(estimator, source)
         fit(run, estimator, source)
         return finish(run, estimator, source, record["data"])
 
@@ -124,6 +123,8 @@ def fit(run: Run, estimator: NeuralDensity, source: Source) -> None:
     """Trains what is set up, from the checkpoint where there is one."""
     run.begin(run.record())
     try:
+        if not run.checkpoint.exists():
+            foretell(estimator, source)
         with ExitStack() as stack:
             estimator._train(source, checkpoint=run.checkpoint, listener=stack.enter_context(listening(run)))
     except KeyboardInterrupt:
