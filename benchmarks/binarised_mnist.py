@@ -21,6 +21,7 @@ from common import begin, binarised, cpu_seconds, mnist, note, parser, table
 from latens import VAE
 from latens.data import ArraySource, Source
 from latens.distributions import Bernoulli
+from latens.models import Model
 from latens.nn import MLP
 from latens.objectives import Distortion, ImportanceWeighted, Rate
 from latens.training import Cosine, Linear, Schedule, Steps
@@ -46,7 +47,7 @@ class DynamicVAE(VAE):
         super()._set_up(source, y)
         self.units_.register_forward_hook(lambda module, rows, x: torch.bernoulli(x))
 
-    def _replayable(self) -> bool:
+    def _replayable(self, model: Model) -> bool:
         return True
 
 
