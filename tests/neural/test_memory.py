@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from latens import VAE, AutoEncoder
 from latens.cli.study import examine
@@ -10,9 +9,7 @@ from latens.data import Schema, Source
 from latens.distributions import Normal
 from latens.metrics.evaluate import evaluate
 from latens.neural import base, units
-from latens.neural.task import PAGE, Paged
 from latens.nn import MLP
-from latens.training.meter import Meter
 
 SMALL = {"latents": 2, "encoder": MLP((16,)), "decoder": MLP((16,)), "epochs": 1, "batch_size": 32, "random_state": 0}
 BLOCK = 256
@@ -97,28 +94,3 @@ def test_large_steps_are_not_recorded():
         estimator._set_up(source)
         recorded.append(estimator._replayable(estimator._untrained(estimator._first(source, np.arange(100), None))))
     assert recorded == [True, False]  # 64 * 12 * 32 * 32 * 3 is 2.4 million parameters of mixtures, four times that 9.4
-
-
-def test_figures_of_many_batches_lie_in_one_piece_of_memory(monkeypatch):
-    kept = []
-
-    def add(meter, terms, rows):
-        if not torch.is_grad_enabled():
-            kept.append(terms)
-        return plain(meter, terms, rows)
-
-    plain = Meter.add
-    monkeypatch.setattr(Meter, "add", add)
-    VAE(**SMALL | {"batch_size": 2, "validation_fraction": 0.4})._fit(Streamed(1000))
-    assert len(kept) == 100
-    assert len({term.untyped_storage().data_ptr() for terms in kept for term in terms.values()}) == 1
-
-
-def test_figures_on_a_page_are_those_of_the_loss():
-    numbers = torch.arange(3.0 * (2 * PAGE + 1)).reshape(-1, 3)
-    paged = Paged(lambda batch, progress: {"loss": batch[0][0] * progress, "rates": batch[0][1:]})
-    found = [paged((row,), 2.0) for row in numbers]
-    np.testing.assert_array_equal(torch.stack([f["loss"] for f in found]), 2 * numbers[:, 0])
-    np.testing.assert_array_equal(torch.stack([f["rates"] for f in found]), numbers[:, 1:])
-    assert found[0]["loss"].shape == ()
-    assert len({f["loss"].untyped_storage().data_ptr() for f in found}) == 3

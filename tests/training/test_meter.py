@@ -3,7 +3,7 @@ import math
 import numpy as np
 import torch
 
-from latens.training.meter import Bad, Meter
+from latens.training.meter import PAGE, Bad, Meter
 
 
 def test_means_are_weighted_by_rows():
@@ -39,3 +39,14 @@ def test_the_first_number_that_is_not_finite_is_named():
             meter.flush()
     meter.flush()
     assert meter.bad == Bad("rate", math.inf, 3)
+
+
+def test_figures_of_many_batches_are_kept_on_one_page():
+    meter, pages, n = Meter(), set(), 2 * PAGE + 3
+    numbers = torch.arange(3.0 * n).reshape(n, 3)
+    for row in numbers:
+        meter.add({"loss": row[0], "rates": row[1:]}, 1)
+        pages.add(meter._page.untyped_storage().data_ptr())
+    assert len(pages) == 1
+    assert meter.means() == {"loss": numbers[:, 0].mean(), "rates": numbers[:, 1:].mean(0).tolist()}
+    assert meter.batches == n

@@ -27,7 +27,7 @@ from latens.neural.progress import Lines
 from latens.neural.rows import batches, check_rows, seed_of, split, tensor
 from latens.neural.scoring import block_shape, by_block, squared_error
 from latens.neural.support import check_support
-from latens.neural.task import Paged, Task
+from latens.neural.task import Task
 from latens.neural.units import Units, units_for
 from latens.nn import Site, Spec
 from latens.objectives import Objective
@@ -129,7 +129,6 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             rows,
             self._recipe(len(train)),
             held_out=batches(source, held_out, context, self._device) if len(held_out) else None,
-            held_out_loss=Paged(task),
             checkpoint=checkpoint,
             listener=listener or (Lines() if self.verbose else None),
             device=self._device,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -11,9 +11,6 @@ from latens.models import Draw, Latent, Model, draw
 from latens.neural.units import Units
 from latens.objectives import Objective
 from latens.training import Batch, Batches
-
-PAGE = 256
-"""Batches whose figures lie together."""
 
 
 class Task:
@@ -58,36 +55,6 @@ class Task:
             d = self.draw(batch)
             seen += len(batch[0])
             self.model.calibrate(d.likelihood, d.x, len(batch[0]) / seen)
-
-
-class Paged:
-    """A loss whose figures lie side by side in pages, each for many batches.
-
-    Figures of held-out rows wait until all have been seen. Where each batch put them, between tensors of many
-    megabytes, they would keep the memory around them from being used again, batch after batch.
-
-    Args:
-        loss: what is evaluated, without gradients.
-    """
-
-    def __init__(self, loss: Callable[[Batch, Tensor], Mapping[str, Tensor]]) -> None:
-        self.loss = loss
-        self.page: Iterator[Tensor] = iter(())
-
-    def __call__(self, batch: Batch, progress: Tensor) -> Mapping[str, Tensor]:
-        """The same figures, copied to the page."""
-        terms = self.loss(batch, progress)
-        figures = torch.cat([term.reshape(-1) for term in terms.values()])
-        kept = self.row(figures).copy_(figures).split([term.numel() for term in terms.values()])
-        return {name: part.view(term.shape) for (name, term), part in zip(terms.items(), kept, strict=True)}
-
-    def row(self, like: Tensor) -> Tensor:
-        """The next free row, of a new page where there is none."""
-        row = next(self.page, None)
-        if row is None:
-            self.page = iter(like.new_empty(PAGE, len(like)).unbind())
-            row = next(self.page)
-        return row
 
 
 @torch.no_grad()

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 Mean = float | list[float]
+PAGE = 256
+"""Batches whose numbers lie together. Each where its batch put it, between tensors of many megabytes, they would keep
+the memory around them from being used again."""
 
 
 class Bad(NamedTuple):
@@ -23,7 +26,7 @@ class Bad(NamedTuple):
 class Meter:
     """Sums of named numbers over batches, weighted by their rows.
 
-    ``add`` only keeps references; ``flush`` reads them from the device, all at once.
+    ``add`` copies them to a page on the device; ``flush`` reads the page, all at once.
 
     >>> meter = Meter()
     >>> meter.add({"loss": torch.tensor(1.0)}, rows=3)
@@ -38,22 +41,28 @@ class Meter:
         self.rows = 0
         self.batches = 0
         self.bad: Bad | None = None
-        self._waiting: list[tuple[int, list[Tensor]]] = []
+        self._page = torch.empty(0)
+        self._waiting: list[int] = []
 
     def add(self, terms: Mapping[str, Tensor], rows: int) -> None:
         """Counts the terms of one batch, each () or (L,)."""
         if not self.names:
             self.names = {name: None if term.ndim == 0 else len(term) for name, term in terms.items()}
             self.sums = np.zeros(sum(size or 1 for size in self.names.values()))
-        self._waiting.append((rows, [terms[name].detach() for name in self.names]))
+        numbers = [terms[name].detach().reshape(-1) for name in self.names]
+        if len(self._page) == 0:
+            self._page = torch.empty(PAGE, len(self.sums), device=numbers[0].device)
+        torch.cat(numbers, out=self._page[len(self._waiting)])
+        self._waiting.append(rows)
+        if len(self._waiting) == PAGE:
+            self.flush()
 
     def flush(self) -> None:
         """Reads what has been added since, and notes the first number that was not finite."""
         if not self._waiting:
             return
-        columns = zip(*(terms for _, terms in self._waiting), strict=True)
-        table = torch.cat([torch.stack(c).float().reshape(len(c), -1) for c in columns], 1).cpu().double().numpy()
-        rows = np.array([rows for rows, _ in self._waiting])
+        table = self._page[: len(self._waiting)].cpu().double().numpy()
+        rows = np.array(self._waiting)
         self._inspect(table)
         self.sums = self.sums + rows @ table
         self.rows += int(rows.sum())

@@ -54,6 +54,7 @@ def record(function: Function, examples: Sequence[Tensor]) -> Function:
     with _Recorder() as recorder:
         results = function(*examples)
     source, held = _Script(examples).source(recorder.calls, results)
+    recorder.calls.clear()  # a cycle holds the recorder, and it all that was computed
     replayed = torch.jit.CompilationUnit(source).replay
 
     def call(*values: Tensor) -> list[Tensor]:
