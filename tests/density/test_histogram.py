@@ -8,8 +8,9 @@ from scipy import stats
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from latens.density import DensityEstimator, Histogram
-from latens.density.bins import MANY_BINS, RULES, bin_edges
+from latens.density import DensityEstimator, Histogram, blocks
+from latens.density.bins import MANY_BINS, NAMES, RULES, _penalised, bin_edges
+from latens.density.blocks import bayesian_blocks
 from latens.utils.errors import InputError
 
 RNG = np.random.RandomState(0)
@@ -35,7 +36,8 @@ TABLES = {
     "tiny": RNG.normal(size=(200, 1)) * 1e-300,
     "far": 1e16 + np.arange(0.0, 200.0, 2.0)[:, None],
 }
-BINS = {**{name: name for name in RULES}, "count": 7}
+BINS = {**{name: name for name in NAMES}, "count": 7}
+NUMPYS = {name: name for name in ("fd", "scott", "sturges", "doane")} | {"count": 7}
 
 
 @pytest.fixture(params=list(TABLES))
@@ -48,7 +50,7 @@ def bins(request):
     return BINS[request.param]
 
 
-@parametrize_with_checks([Histogram(), Histogram(bins="doane"), Histogram(bins=3)])
+@parametrize_with_checks([Histogram(), Histogram(bins="doane"), Histogram(bins=3), Histogram(bins="bayesian-blocks")])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -76,7 +78,9 @@ def test_score_is_the_count_around_each_row(table, bins):
 
 
 @pytest.mark.parametrize("name", ["gauss", "skewed", "ties", "constant", "integers"])
+@pytest.mark.parametrize("bins", NUMPYS)
 def test_one_dimension_equals_numpy(name, bins):
+    bins = NUMPYS[bins]
     x = TABLES[name][:, 0]
     density, edges = np.histogram(x, bins=bins, density=True)
     histogram = Histogram(bins).fit(x[:, None])
@@ -151,7 +155,7 @@ def test_weights_are_repetitions(given):
     np.testing.assert_allclose(weighted.score_samples(x), repeated.score_samples(x), rtol=1e-12)
 
 
-@pytest.mark.parametrize("rule", list(RULES))
+@pytest.mark.parametrize("rule", NAMES)
 def test_weights_have_no_unit_and_zero_means_absent(rule):
     weights = np.random.RandomState(7).exponential(size=len(GAUSS)) * (np.arange(len(GAUSS)) % 3 > 0)
     plain = Histogram(rule).fit(GAUSS, sample_weight=weights).score_samples(GAUSS)
@@ -163,11 +167,67 @@ def test_weights_have_no_unit_and_zero_means_absent(rule):
     np.testing.assert_allclose(equal, Histogram(rule).fit(GAUSS).score_samples(GAUSS))
 
 
-@pytest.mark.parametrize("rule", list(RULES))
+@pytest.mark.parametrize("rule", NAMES)
 def test_rules_know_neither_unit_nor_origin(rule):
     shifted = Histogram(rule).fit(GAUSS * 1024.0 - 4096.0)
     expected = Histogram(rule).fit(GAUSS).score_samples(GAUSS) - np.log(1024.0)
     np.testing.assert_allclose(shifted.score_samples(GAUSS * 1024.0 - 4096.0), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gauss", "skewed", "mostly_tied", "integers"])
+def test_birge_rozenholc_is_the_best_penalised_likelihood(name):
+    x = TABLES[name][:, 0].astype(float)
+    u, n = (x - x.min()) / np.ptp(x), len(x)
+
+    def penalised(count):
+        inside = np.histogram(u, count, (0.0, 1.0))[0]
+        likelihood = stats.multinomial.logpmf(inside, n, inside / n) - stats.multinomial.logpmf(
+            inside, n, [1 / count] * count
+        )
+        return likelihood - (count - 1) - np.log(count) ** 2.5
+
+    expected = max(range(1, int(n / np.log(n)) + 1), key=penalised)
+    assert RULES["birge-rozenholc"](u, np.ones(n), n, 1) == expected
+
+
+def test_birge_rozenholc_of_many_bins_is_better_than_all_near_it_and_all_of_few():
+    rng = np.random.RandomState(11)
+    heights = np.repeat(rng.dirichlet(np.ones(150)), 9) * np.tile(np.repeat([0.02, 0.2], [4, 5]), 150)
+    u = np.sort((rng.choice(1350, 40_000, p=heights / heights.sum()) + rng.uniform(size=40_000)) / 1350)
+    found = int(RULES["birge-rozenholc"](u, np.ones(40_000), 40_000, 1))
+    assert 512 < found <= 40_000 / np.log(40_000)
+    others = [*range(1, 513), *range(int(0.99 * found), int(1.01 * found))]
+    assert _penalised(u, np.arange(40_001.0), found) == max(_penalised(u, np.arange(40_001.0), k) for k in others)
+
+
+def fitness(x, w, edges, p0=0.05):
+    inside = np.histogram(x, edges, weights=w)[0]
+    return sum(m * np.log(m / t) for m, t in zip(inside, np.diff(edges))) - len(inside) * (
+        4 - np.log(73.53 * p0 * w.sum() ** -0.478)
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("p0", [0.05, 1.0])
+def test_bayesian_blocks_are_the_best_of_all_partitions(seed, p0):
+    rng = np.random.RandomState(seed)
+    x = np.sort(np.r_[rng.normal(0.0, 1.0, 7), rng.normal(6.0, 0.05, 6)])
+    w = rng.exponential(4.0, len(x))
+    places = np.r_[x[0], (x[1:] + x[:-1]) / 2, x[-1]]
+    inner = range(1, len(places) - 1)
+    all_of_them = (places[[0, *some, -1]] for k in range(len(x)) for some in itertools.combinations(inner, k))
+    best = max(all_of_them, key=lambda edges: fitness(x, w, edges, p0))
+    np.testing.assert_allclose(bayesian_blocks(x, w, p0=p0), best, rtol=1e-12)
+
+
+def test_bayesian_blocks_of_many_values_end_where_the_density_does(monkeypatch):
+    monkeypatch.setattr(blocks, "MOST", 200)
+    x = np.random.RandomState(12).uniform(0, 1, 3000) ** 0.5
+    x = np.r_[x, 1 + 4 * np.random.RandomState(13).uniform(size=1000)]
+    edges = bayesian_blocks(x, np.ones(4000))
+    assert np.abs(edges - 1.0).min() < 0.01
+    assert (edges[0], edges[-1]) == (x.min(), x.max())
+    assert 3 <= len(edges) <= 20
 
 
 def test_many_columns_widen_the_bins():
@@ -180,7 +240,7 @@ def test_an_outlier_costs_no_memory_and_no_accuracy():
     x = TABLES["outlier"]
     n_bins = len(np.histogram_bin_edges(x[:1000], "fd")) - 1
     width = 2 * np.subtract(*np.percentile(x, [75, 25])) * len(x) ** (-1 / 3)
-    histogram = Histogram().fit(x)
+    histogram = Histogram("fd").fit(x)
     assert np.ptp(x) / width > 100 * MANY_BINS
     assert len(histogram.bin_edges_[0]) < 4 * n_bins + 10
     index = np.floor((x[:, 0] - x.min()) / (np.ptp(x) / np.ceil(np.ptp(x) / width)))[:1000]

@@ -25,10 +25,12 @@ class Histogram(DensityEstimator):
     volume, also where the data are integers; samples then are integers inside the cell.
 
     Args:
-        bins: ``"fd"`` (Freedman-Diaconis, default), ``"scott"``, ``"sturges"``, ``"doane"``; a number of bins; a list
-            (or array) of edges; or a tuple with one of these for each column. The first two rules widen the bins with
-            the number d of columns, as n^(-1 / (d + 2)). Where an outlier makes a rule ask for more than 65,536 bins,
-            runs of empty bins are merged.
+        bins: ``"auto"`` (Birge-Rozenholc for one column, Freedman-Diaconis for more), ``"birge-rozenholc"`` (penalised
+            likelihood), ``"fd"`` (Freedman-Diaconis),
+            ``"scott"``, ``"sturges"``, ``"doane"``, ``"bayesian-blocks"`` (bins of unequal width); a number of bins;
+            a list (or array) of edges; or a tuple with one of these for each column. ``"fd"`` and ``"scott"`` widen
+            the bins with the number d of columns, as n^(-1 / (d + 2)). Where an outlier makes a rule ask for more than
+            65,536 bins, runs of empty bins are merged.
 
     Attributes:
         bin_edges_: one strictly increasing array of edges (in the unit of the data) for each column.
@@ -39,7 +41,8 @@ class Histogram(DensityEstimator):
 
     Reference:
         Freedman and Diaconis (1981), On the histogram as a density estimator: L2 theory;
-        Scott (1992), Multivariate Density Estimation, chapter 3.
+        Scott (1992), Multivariate Density Estimation, chapter 3;
+        Birge and Rozenholc (2006), How many bins should be put in a regular histogram.
 
     Example:
         >>> histogram = Histogram(bins=[0.0, 1.0, 3.0]).fit([[0.5], [1.5], [2.0], [2.5]])
@@ -49,7 +52,7 @@ class Histogram(DensityEstimator):
         (2, 1)
     """
 
-    def __init__(self, bins: Any = "fd") -> None:
+    def __init__(self, bins: Any = "auto") -> None:
         self.bins = bins
 
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
