@@ -348,3 +348,57 @@ print(histogram.sample(2, random_state=0).shape, histogram.score([[1.0]]) < 0)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("(2, 1) True\n", 0), done.stderr
+
+
+CHUNKED = ["gauss", "correlated", "integers", "three", "outlier", "uint8", "float32"]
+
+
+@pytest.mark.parametrize("name", CHUNKED)
+@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
+def test_parts_count_as_the_whole(name, weighted):
+    x = TABLES[name]
+    weights = np.random.RandomState(14).exponential(size=len(x)) if weighted else np.ones(len(x))
+    edges = tuple(np.linspace(c.min(), c.max(), 6) for c in x.astype(float).T)
+    whole, parts = Histogram(edges).fit(x, sample_weight=weights), Histogram(edges)
+    for rows in np.array_split(np.arange(len(x)), 7):
+        parts.partial_fit(x[rows], sample_weight=weights[rows])
+    np.testing.assert_array_equal(parts.cells_, whole.cells_)
+    np.testing.assert_allclose(parts.log_density_, whole.log_density_, rtol=1e-12)
+    np.testing.assert_allclose(parts.weight_.sum(), weights.sum(), rtol=1e-12)
+
+
+def test_bins_are_added_where_later_rows_lie_outside():
+    histogram = Histogram(4).fit([[0.0], [4.0]]).partial_fit([[-1.5], [2.0], [6.0], [6.2]])
+    np.testing.assert_allclose(histogram.bin_edges_[0], np.arange(-2.0, 8.0))
+    query = [[-1.9], [-0.5], [0.5], [2.5], [3.5], [4.5], [6.9]]
+    expected = np.array([1, 0, 1, 1, 1, 0, 2]) / 6  # 4 was counted into the last bin of its time
+    np.testing.assert_allclose(np.exp(histogram.score_samples(query)), expected, rtol=1e-12)
+
+
+def test_a_far_row_adds_few_bins():
+    histogram = Histogram(10).fit(GAUSS).partial_fit([[1e12], [-1e15]])
+    assert len(histogram.bin_edges_[0]) < 30
+    assert (np.diff(histogram.bin_edges_[0]) > 0).all()
+    np.testing.assert_allclose(histogram.mass_.sum(), 1.0)
+    assert np.isfinite(histogram.score_samples([[1e12], [-1e15], [3.0]])).all()
+    width = np.ptp(GAUSS) / 10
+    np.testing.assert_allclose(histogram.score_samples([[1e12]]), -np.log(502 * width), rtol=1e-3)
+
+
+def test_many_parts_take_no_more_memory_than_few():
+    rng = np.random.RandomState(15)
+    histogram = Histogram(50)
+    for _ in range(40):
+        histogram.partial_fit(rng.normal(size=(5000, 1)))
+    assert histogram.weight_.sum() == 200_000
+    assert len(histogram.mass_) < 150
+    assert stats.kstest(histogram.sample(2000, random_state=0)[:, 0], "norm").pvalue > 1e-3
+
+
+def test_a_part_outside_given_edges_is_refused_and_changes_nothing():
+    histogram = Histogram([0.0, 1.0, 2.0]).fit([[0.5], [1.5]])
+    before = histogram.log_density_.copy()
+    with pytest.raises(InputError, match="1 of 2 lie outside"):
+        histogram.partial_fit([[1.0], [2.5]])
+    np.testing.assert_array_equal(histogram.log_density_, before)
+    assert histogram.weight_.sum() == 2

@@ -157,6 +157,23 @@ def _uniform(x: np.ndarray, low: float, high: float, n_bins: int) -> np.ndarray:
     return edges
 
 
+def steps(distances: np.ndarray, width: float) -> np.ndarray:
+    """Where bins of this width end, counted from 0, to hold the distances above 0; few where all but few are empty.
+
+    Example:
+        >>> steps(np.array([0.5, 2.5, -1.0]), 1.0), steps(np.array([1e6]), 1.0)
+        (array([1., 2., 3.]), array([ 999998.,  999999., 1000000.]))
+    """
+    distances = distances[distances > 0]
+    if not len(distances):
+        return distances
+    occupied = np.unique(np.ceil(distances / width))
+    if occupied[-1] <= MANY_BINS:
+        return width * np.arange(1, occupied[-1] + 1)
+    kept = np.unique(np.concatenate([occupied + shift for shift in (-2, -1, 0, 1)]))
+    return width * kept[(kept > 0) & (kept <= occupied[-1])]
+
+
 def _given(bins: Any, x: np.ndarray) -> np.ndarray:
     try:
         edges = np.asarray(bins, dtype=np.float64)

@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from latens.density.base import DensityEstimator
-from latens.density.bins import bin_edges
+from latens.density.bins import bin_edges, steps
 from latens.density.validation import check_table, check_weights
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
@@ -36,6 +36,7 @@ class Histogram(DensityEstimator):
         bin_edges_: one strictly increasing array of edges (in the unit of the data) for each column.
         cells_: (n_cells, d) the index of the bin of each occupied cell, along each column.
         mass_: (n_cells,) their probabilities; they sum to 1.
+        weight_: (n_cells,) the weight in each, the number of its rows where no weights were given.
         log_density_: (n_cells,) their log densities in nats.
         dtype_: the dtype of the data, and of samples.
 
@@ -63,13 +64,37 @@ class Histogram(DensityEstimator):
         """
         table = check_table(self, X, reset=True)
         weights = check_weights(sample_weight, len(table))
-        weights /= weights.max()
         table, weights = table[weights > 0], weights[weights > 0]
         self.dtype_ = table.dtype
         self.bin_edges_ = [
-            bin_edges(rule, column, weights, table.shape[1]) for rule, column in zip(self._rules(), table.T)
+            bin_edges(rule, column, weights / weights.max(), table.shape[1])
+            for rule, column in zip(self._rules(), table.T)
         ]
         self._learn(self._locate(table), weights)
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Count further rows; what is kept grows with the occupied cells, not with the rows.
+
+        The first call places the bins, as ``fit`` does. Where later rows lie outside, bins as wide as the outermost one
+        are added there. So a rule that asks for more bins the more rows there are sees the first rows alone: give a
+        number, or edges, where all rows together ask for finer ones.
+
+        Raises:
+            InputError: as ``fit``; with edges given, also for rows outside them.
+        """
+        if not hasattr(self, "bin_edges_"):
+            return self.fit(X, y, sample_weight)
+        table = check_table(self, X, reset=False)
+        weights = check_weights(sample_weight, len(table))
+        table, weights = table[weights > 0], weights[weights > 0]
+        grown = [
+            self._grown(rule, edges, column) for rule, edges, column in zip(self._rules(), self.bin_edges_, table.T)
+        ]
+        cells = self.cells_ + np.array([below for _, below in grown])
+        self.bin_edges_ = [edges for edges, _ in grown]
+        self.dtype_ = np.result_type(self.dtype_, table.dtype)
+        self._learn(np.concatenate([cells, self._locate(table)]), np.concatenate([self.weight_, weights]))
         return self
 
     def score_samples(self, X: ArrayLike, y: Any = None) -> np.ndarray:
@@ -103,6 +128,17 @@ class Histogram(DensityEstimator):
             raise InputError(f"bins expects a tuple with one entry for each of the {d} columns; got {len(rules)}.")
         return rules
 
+    def _grown(self, rule: Any, edges: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, int]:
+        """Edges around the column too, and how many bins were added before the first."""
+        x = column.astype(np.float64)
+        outside = x[(x < edges[0]) | (x > edges[-1])]
+        if isinstance(rule, list | np.ndarray) and len(outside):
+            bin_edges(rule, x, np.ones(len(x)))  # says which rows lie outside
+        below = edges[0] - steps(edges[0] - outside, edges[1] - edges[0])
+        above = edges[-1] + steps(outside - edges[-1], edges[-1] - edges[-2])
+        before = np.unique(below[below < edges[0]])
+        return np.concatenate([before, edges, np.unique(above[above > edges[-1]])]), len(before)
+
     def _locate(self, table: np.ndarray) -> np.ndarray:
         """The bin of each entry, along its column; -1 outside the edges."""
         return np.stack([_bin_of(edges, column) for edges, column in zip(self.bin_edges_, table.T)], axis=1)
@@ -115,7 +151,9 @@ class Histogram(DensityEstimator):
             level, first, cell = np.unique(cell * size + column, return_index=True, return_inverse=True)
             self._levels.append(level)
         self.cells_ = rows[first]
-        self.mass_ = np.bincount(cell, weights=weights) / weights.sum()
+        self.weight_ = np.bincount(cell, weights=weights)
+        mass = self.weight_ / self.weight_.max()
+        self.mass_ = mass / mass.sum()
         log_widths = [np.log(np.diff(edges)[i]) for edges, i in zip(self.bin_edges_, self.cells_.T)]
         self.log_density_ = np.log(self.mass_) - np.sum(log_widths, axis=0)
 
