@@ -127,6 +127,11 @@ def test_what_does_something_else_each_time_is_not_replayed() -> None:
     assert faithful(counts, [torch.ones(2)], lambda: None, {}) is None
 
 
+def test_a_torch_without_scripts_replays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.jit, "CompilationUnit")
+    assert faithful(lambda x: [x * 2], [torch.ones(2)], lambda: None, {}) is None
+
+
 def test_a_state_that_is_written_to_is_restored_and_then_moves_on() -> None:
     total = torch.tensor(7.0)
     replay = faithful(lambda x: [total.add_(x.sum())], [torch.ones(2)], lambda: total.fill_(7.0), {"total": total})
