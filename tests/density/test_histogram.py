@@ -230,6 +230,12 @@ def test_bayesian_blocks_of_many_values_end_where_the_density_does(monkeypatch):
     assert 3 <= len(edges) <= 20
 
 
+def test_bayesian_blocks_of_many_values_that_cannot_be_told_apart(monkeypatch):
+    monkeypatch.setattr(blocks, "MOST", 20)
+    x = np.r_[np.linspace(0.0, 1.0, 100), np.nextafter(1.0, 2.0)]
+    np.testing.assert_array_equal(bayesian_blocks(x, np.ones(101))[[0, -1]], [0.0, x[-1]])
+
+
 def test_many_columns_widen_the_bins():
     x = np.random.RandomState(8).normal(size=1000)
     width = np.subtract(*np.percentile(x, [75, 25])) * 2 * 1000 ** (-1 / 6)

@@ -128,10 +128,10 @@ def bin_edges(bins: Any, x: np.ndarray, w: np.ndarray, d: int = 1) -> np.ndarray
         return _uniform(column, low, high, min(int(bins), int(finest)))
     if isinstance(bins, str):
         check_choice("bins", bins, NAMES)
-        n = w.sum() ** 2 / (w**2).sum()
-        if bins == "bayesian-blocks" and column.min() < column.max():
+        n, constant = w.sum() ** 2 / (w**2).sum(), column.min() == column.max()
+        if bins == "bayesian-blocks" and not constant:
             return bayesian_blocks(column, w * (n / w.sum()), 0.5 if x.dtype.kind != "f" else 0.0)
-        count = 1.0 if column.min() == column.max() else RULES[bins]((column - low) / (high - low), w, n, d)
+        count = 1.0 if constant else RULES[bins]((column - low) / (high - low), w, n, d)
         most = finest if x.dtype.kind == "f" else min(finest, high - low)
         return _uniform(column, low, high, int(np.ceil(min(count, most))))
     raise InputError(
@@ -151,8 +151,7 @@ def _uniform(x: np.ndarray, low: float, high: float, n_bins: int) -> np.ndarray:
         return np.linspace(low, high, n_bins + 1)
     step = (high - low) / n_bins
     occupied = np.unique(((x - low) / step).astype(np.int64))
-    kept = np.unique(np.concatenate([occupied + shift for shift in (-1, 0, 1, 2)]).clip(0, n_bins))
-    edges = low + step * np.union1d(kept, [0, n_bins])
+    edges = low + step * np.union1d(_around(occupied, n_bins), [0, n_bins])
     edges[-1] = high
     return edges
 
@@ -167,11 +166,16 @@ def steps(distances: np.ndarray, width: float) -> np.ndarray:
     distances = distances[distances > 0]
     if not len(distances):
         return distances
-    occupied = np.unique(np.ceil(distances / width))
-    if occupied[-1] <= MANY_BINS:
-        return width * np.arange(1, occupied[-1] + 1)
-    kept = np.unique(np.concatenate([occupied + shift for shift in (-2, -1, 0, 1)]))
-    return width * kept[(kept > 0) & (kept <= occupied[-1])]
+    ends = np.unique(np.ceil(distances / width))
+    if ends[-1] <= MANY_BINS:
+        return width * np.arange(1, ends[-1] + 1)
+    kept = _around(ends - 1, ends[-1])
+    return width * kept[kept > 0]
+
+
+def _around(occupied: np.ndarray, n_bins: float) -> np.ndarray:
+    """The edges, by number, of the occupied bins and their neighbours."""
+    return np.unique(np.concatenate([occupied + shift for shift in (-1, 0, 1, 2)]).clip(0, n_bins))
 
 
 def _given(bins: Any, x: np.ndarray) -> np.ndarray:

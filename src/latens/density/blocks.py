@@ -42,7 +42,7 @@ def bayesian_blocks(x: np.ndarray, w: np.ndarray, margin: float = 0.0, p0: float
     if edges[-2] == edges[-1]:
         edges, sums = np.delete(edges, -2), np.delete(sums, -2)
     if len(values) > MOST:
-        kept = np.unique(np.searchsorted(sums, np.linspace(0, sums[-1], MOST + 1)).clip(max=len(values)))
+        kept = np.unique(np.searchsorted(sums, np.linspace(0, sums[-1], MOST + 1)).clip(max=len(sums) - 1))
         edges, sums = edges[kept], sums[kept]
     return edges[_best(edges, sums, 4 - float(np.log(73.53 * p0 * sums[-1] ** -0.478)))]
 

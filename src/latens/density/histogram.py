@@ -26,11 +26,10 @@ class Histogram(DensityEstimator):
 
     Args:
         bins: ``"auto"`` (Birge-Rozenholc for one column, Freedman-Diaconis for more), ``"birge-rozenholc"`` (penalised
-            likelihood), ``"fd"`` (Freedman-Diaconis),
-            ``"scott"``, ``"sturges"``, ``"doane"``, ``"bayesian-blocks"`` (bins of unequal width); a number of bins;
-            a list (or array) of edges; or a tuple with one of these for each column. ``"fd"`` and ``"scott"`` widen
-            the bins with the number d of columns, as n^(-1 / (d + 2)). Where an outlier makes a rule ask for more than
-            65,536 bins, runs of empty bins are merged.
+            likelihood), ``"fd"`` (Freedman-Diaconis), ``"scott"``, ``"sturges"``, ``"doane"``, ``"bayesian-blocks"``
+            (bins of unequal width); a number of bins; a list (or array) of edges; or a tuple with one of these for each
+            column. ``"fd"`` and ``"scott"`` widen the bins with the number d of columns, as n^(-1 / (d + 2)). Where an
+            outlier makes a rule ask for more than 65,536 bins, runs of empty bins are merged.
 
     Attributes:
         bin_edges_: one strictly increasing array of edges (in the unit of the data) for each column.
@@ -62,13 +61,11 @@ class Histogram(DensityEstimator):
         Raises:
             InputError: if ``X`` is no table of finite numbers, ``bins`` is no rule, or a weight is negative.
         """
-        table = check_table(self, X, reset=True)
-        weights = check_weights(sample_weight, len(table))
-        table, weights = table[weights > 0], weights[weights > 0]
+        table, weights = self._rows(X, sample_weight, reset=True)
         self.dtype_ = table.dtype
+        relative = weights / weights.max()
         self.bin_edges_ = [
-            bin_edges(rule, column, weights / weights.max(), table.shape[1])
-            for rule, column in zip(self._rules(), table.T)
+            bin_edges(rule, column, relative, table.shape[1]) for rule, column in zip(self._rules(), table.T)
         ]
         self._learn(self._locate(table), weights)
         return self
@@ -85,9 +82,7 @@ class Histogram(DensityEstimator):
         """
         if not hasattr(self, "bin_edges_"):
             return self.fit(X, y, sample_weight)
-        table = check_table(self, X, reset=False)
-        weights = check_weights(sample_weight, len(table))
-        table, weights = table[weights > 0], weights[weights > 0]
+        table, weights = self._rows(X, sample_weight, reset=False)
         grown = [
             self._grown(rule, edges, column) for rule, edges, column in zip(self._rules(), self.bin_edges_, table.T)
         ]
@@ -116,6 +111,12 @@ class Histogram(DensityEstimator):
             return _between(low, high, u, self.dtype_)
         closed = cell == self._sizes - 1
         return _integer_between(low, high, closed, u).astype(self.dtype_)
+
+    def _rows(self, X: ArrayLike, sample_weight: ArrayLike | None, *, reset: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that count, and their weights."""
+        table = check_table(self, X, reset=reset)
+        weights = check_weights(sample_weight, len(table))
+        return table[weights > 0], weights[weights > 0]
 
     @property
     def _sizes(self) -> np.ndarray:
