@@ -15,7 +15,7 @@ import numpy as np
 
 from latens.cli.runs import Run
 from latens.cli.screen import say
-from latens.neural.progress import describe, duration, figures
+from latens.neural.progress import active_units, describe, duration, figures
 from latens.training import EpochEnd, Event, Recovered, Started, Stopped, Tick
 from latens.utils import write_text
 
@@ -101,9 +101,9 @@ def numbers(row: dict[str, Any]) -> dict[str, Any]:
     >>> numbers({"loss": 2.0, "rate_per_dimension": [0.5, 0.0]})
     {'loss': 2.0, 'active_units': 1}
     """
-    rates = row.get("held_out_rate_per_dimension", row.get("rate_per_dimension"))
+    active = active_units(row)
     flat = {name: value for name, value in row.items() if np.ndim(value) == 0}
-    return flat if rates is None else flat | {"active_units": int((np.asarray(rates) > 0.01).sum())}
+    return flat if active is None else flat | {"active_units": active[0]}
 
 
 def write_metrics(run: Run, rows: list[dict[str, Any]]) -> None:

@@ -23,7 +23,7 @@ from latens.models import Model, clamp, locate, sample
 from latens.neural import defaults
 from latens.neural.checks import check_settings
 from latens.neural.conditions import Condition
-from latens.neural.progress import Lines
+from latens.neural.progress import Lines, active_units
 from latens.neural.rows import batches, check_rows, seed_of, split, tensor
 from latens.neural.scoring import block_shape, by_block, squared_error
 from latens.neural.support import check_support
@@ -226,9 +226,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         """How many latent dimensions carry more than 0.01 nats on average; None where that is not known."""
         if not self.history_.rows:
             return None
-        row = self.history_.rows[(self.history_.best_epoch or 0) - 1]
-        rates = row.get("held_out_rate_per_dimension", row.get("rate_per_dimension"))
-        return None if rates is None else int((np.asarray(rates) > 0.01).sum())
+        active = active_units(self.history_.rows[(self.history_.best_epoch or 0) - 1])
+        return None if active is None else active[0]
 
     # -- using --------------------------------------------------------------------------------------------------
 

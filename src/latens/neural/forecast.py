@@ -15,6 +15,7 @@ from latens.neural.base import NeuralDensity
 from latens.neural.rows import split, tensor
 from latens.neural.task import Task
 from latens.training import Batch, Batches, Recipe, TrainingError, minimise
+from latens.training.batches import plan
 from latens.training.parallel import World
 
 Clock = Callable[[], float]
@@ -47,7 +48,7 @@ def training_seconds(estimator: NeuralDensity, source: Source, clock: Clock = ti
     context = estimator._context(source.labels, len(source))
     trial = _Trial(estimator, rows, None if context is None else context[train[: len(rows)]], clock)
     few = int(np.clip(_NUMBERS // source.schema.size, 1, min(_FEW, recipe.batch_size)))
-    steps = len(train) // recipe.batch_size
+    _, steps = plan(len(train), recipe.batch_size)
     step, passing = trial.pace(few, recipe, 1)
     if 10 * step * recipe.batch_size / few < 2 * SECONDS:
         few = recipe.batch_size

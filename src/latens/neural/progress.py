@@ -52,10 +52,20 @@ def figures(row: Mapping[str, Any]) -> str:
     """Loss, distortion and rate in nats an example, held-out where known, and active units."""
     known = [(name, row.get(f"held_out_{name}", row.get(name))) for name in ("loss", "distortion", "rate")]
     parts = [f"{name} {value:.4g}" for name, value in known if value is not None]
-    rates = row.get("held_out_rate_per_dimension", row.get("rate_per_dimension"))
-    if rates is not None:
-        parts.append(f"{int((np.asarray(rates) > 0.01).sum())} of {np.size(rates)} units active")
+    active = active_units(row)
+    if active is not None:
+        parts.append(f"{active[0]} of {active[1]} units active")
     return ("held-out " if "held_out_loss" in row else "") + ", ".join(parts)
+
+
+def active_units(row: Mapping[str, Any]) -> tuple[int, int] | None:
+    """How many latent dimensions carry more than 0.01 nats on average, held-out where known, and how many there are.
+
+    >>> active_units({"rate_per_dimension": [0.5, 0.0]}), active_units({"loss": 2.0})
+    ((1, 2), None)
+    """
+    rates = row.get("held_out_rate_per_dimension", row.get("rate_per_dimension"))
+    return None if rates is None else (int((np.asarray(rates) > 0.01).sum()), np.size(rates))
 
 
 def duration(seconds: float) -> str:
