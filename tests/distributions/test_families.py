@@ -19,9 +19,12 @@ from latens.distributions import (
     Normal,
     Poisson,
     StudentT,
+    kl_factors,
+    standard_normal,
 )
 from latens.distributions.blocks import blocks
-from latens.distributions.bounds import bounded
+from latens.distributions.bounds import bounded, tame
+from latens.distributions.location_scale import NormalElement
 from latens.utils.errors import InputError
 
 
@@ -284,3 +287,28 @@ def test_parameters_of_zero_are_a_start():
     logistic = z(DiscretizedLogistic())
     assert 0.3 < logistic.stddev.item() < 0.6
     assert logistic.factors(torch.linspace(-1, 1, 256)[:, None]).min() > math.log(1e-4)
+
+
+def test_gradients_written_by_hand_are_those_of_autodiff():
+    generator = torch.Generator().manual_seed(0)
+    r, x, loc = (3.0 * torch.randn(7, 4, generator=generator, dtype=torch.float64) for _ in range(3))
+    plain = {
+        tame: lambda r: r.clamp(max=0.0) + r.clamp(min=0.0).log1p(),
+        lambda r: kl_factors(normal(loc, r), standard_normal(torch.zeros(4, dtype=torch.float64))): lambda r: (
+            0.5 * ((2.0 * r).exp() + loc.square() - 1.0) - r
+        ),
+        lambda r: kl_factors(normal(r, x), standard_normal(torch.zeros(4, dtype=torch.float64))): lambda r: (
+            0.5 * ((2.0 * x).exp() + r.square() - 1.0) - x
+        ),
+    }
+    for ours, theirs in plain.items():
+        leaf = r.clone().requires_grad_()
+        torch.testing.assert_close(ours(leaf), theirs(leaf), rtol=1e-12, atol=1e-12)
+        weights = torch.arange(28.0, dtype=torch.float64).reshape(7, 4)
+        gradients = [torch.autograd.grad((f(leaf) * weights).sum(), leaf)[0] for f in (ours, theirs)]
+        torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+        assert torch.autograd.gradgradcheck(ours, leaf)
+
+
+def normal(loc, log_scale):
+    return Elementwise(NormalElement(loc, log_scale), 1)
