@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from latens.training import Linear, Recipe, ResidentBatches, loop, minimise
+from latens.training import Linear, Recipe, ResidentBatches, loop, minimise, state
 from latens.utils.errors import InputError
 from latens.utils.storage import load_tensors
 
@@ -134,6 +134,26 @@ def test_an_interruption_writes_the_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         minimise(broken, _loss(broken, 19, KeyboardInterrupt), ResidentBatches(X), RECIPE, checkpoint=path)
     assert load_tensors(path)[1]["position"].startswith('{"epoch": 1, "step": 5,')
+    minimise(resumed, _loss(resumed), ResidentBatches(X), RECIPE, checkpoint=path)
+    assert torch.equal(whole.weight, resumed.weight)
+
+
+def test_an_interruption_while_a_state_is_copied_writes_that_state(tmp_path, monkeypatch):
+    whole, broken, resumed, path = _net(), _net(), _net(), tmp_path / "c.safetensors"
+    minimise(whole, _loss(whole), ResidentBatches(X), RECIPE)
+    copied, calls = state._copied, []
+
+    def interrupted(tensors, into):
+        calls.append(len(into))
+        if len(calls) == 2:
+            state._overwrite(dict(list(into.items())[:1]), tensors)
+            raise KeyboardInterrupt
+        return copied(tensors, into)
+
+    monkeypatch.setattr(state, "_copied", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        minimise(broken, _loss(broken), ResidentBatches(X), RECIPE, checkpoint=path)
+    assert load_tensors(path)[1]["position"].startswith('{"epoch": 1, "step": 0,')
     minimise(resumed, _loss(resumed), ResidentBatches(X), RECIPE, checkpoint=path)
     assert torch.equal(whole.weight, resumed.weight)
 

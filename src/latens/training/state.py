@@ -75,7 +75,15 @@ class State:
         return self.model() | moments | {"adam.steps": self.adam.steps}
 
     def take_snapshot(self) -> None:
-        """Remembers this state; an interruption half-way leaves none, never a mixed one."""
+        """Remembers this state; in a single process to the end, even where Ctrl-C comes in between."""
+        try:
+            self._take_snapshot()
+        except KeyboardInterrupt:
+            if self.world.size == 1:
+                self._take_snapshot()
+            raise
+
+    def _take_snapshot(self) -> None:
         previous, self.snapshot = self.snapshot, None
         tensors = _copied(self.tensors(), {} if previous is None else previous.tensors)
         random = {name: self.world.gather(s) for name, s in rng.states(self.world.device).items()}
