@@ -52,3 +52,20 @@ def check_weights(sample_weight: ArrayLike | None, n_rows: int) -> np.ndarray:
     if not weights.any():
         raise InputError("sample_weight expects at least one positive weight; all are zero.")
     return weights
+
+
+def cast(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """``x`` (float64) in another dtype: rounded, and kept inside its range, where it is an integer one.
+
+    Example:
+        >>> cast(np.array([-3.2, 7.6, 300.0]), np.dtype("uint8"))
+        array([  0,   8, 255], dtype=uint8)
+    """
+    if dtype.kind == "b":
+        return x >= 0.5
+    if dtype.kind not in "iu":
+        return x.astype(dtype)
+    bounds = np.iinfo(dtype)
+    rounded = np.rint(x)
+    inside = np.clip(rounded, float(bounds.min), float(bounds.max)).astype(dtype)
+    return np.where(rounded >= float(bounds.max), dtype.type(bounds.max), inside)
