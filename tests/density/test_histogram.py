@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.base import clone
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from latens.density import DensityEstimator, Histogram, blocks
 from latens.density.bins import MANY_BINS, NAMES, RULES, _penalised, bin_edges
@@ -48,11 +47,6 @@ def table(request):
 @pytest.fixture(params=list(BINS))
 def bins(request):
     return BINS[request.param]
-
-
-@parametrize_with_checks([Histogram(), Histogram(bins="doane"), Histogram(bins=3), Histogram(bins="bayesian-blocks")])
-def test_scikit_learn_checks(estimator, check):
-    check(estimator)
 
 
 def log_volumes(histogram):

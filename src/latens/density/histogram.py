@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens.density.base import DensityEstimator
 from latens.density.bins import bin_edges, steps
-from latens.density.validation import check_table, check_weights
+from latens.density.validation import check_one_column, check_points, check_probabilities, check_table, check_weights
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
 
@@ -97,6 +97,27 @@ class Histogram(DensityEstimator):
         check_is_fitted(self)
         cell = self._find(self._locate(check_table(self, X, reset=False)))
         return np.where(cell >= 0, self.log_density_[cell], -np.inf)
+
+    def cdf(self, x: ArrayLike) -> np.ndarray:
+        """P(X <= x), of one column: (m,) for x (m,) or (m, 1)."""
+        edges, below = self._steps()
+        return np.interp(check_points(self, x), edges, below)
+
+    def quantile(self, q: ArrayLike) -> np.ndarray:
+        """The least x with P(X <= x) >= q, of one column: (m,) for q (m,) in [0, 1]."""
+        edges, below = self._steps()
+        q = check_probabilities(q)
+        first = np.searchsorted(below, np.maximum(q, np.nextafter(0.0, 1.0)))
+        rise = below[first] - below[first - 1]
+        return edges[first] - (below[first] - q) / rise * (edges[first] - edges[first - 1])
+
+    def _steps(self) -> tuple[np.ndarray, np.ndarray]:
+        """The edges of the one column, and the mass below each."""
+        check_one_column(self)
+        mass = np.zeros(self._sizes[0] + 1)
+        mass[self.cells_[:, 0] + 1] = self.mass_
+        below = np.cumsum(mass)
+        return self.bin_edges_[0], below / below[-1]
 
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
         """``n_samples`` rows (n_samples, d): a cell drawn by its mass, then a uniform point inside it."""

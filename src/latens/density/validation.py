@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latens.utils.errors import InputError
 from latens.utils.validation import check_finite
@@ -52,6 +52,52 @@ def check_weights(sample_weight: ArrayLike | None, n_rows: int) -> np.ndarray:
     if not weights.any():
         raise InputError("sample_weight expects at least one positive weight; all are zero.")
     return weights
+
+
+def check_one_column(estimator: BaseEstimator) -> None:
+    """A fitted density of one column.
+
+    Raises:
+        InputError: it has several.
+    """
+    check_is_fitted(estimator)
+    d = estimator.n_features_in_
+    if d != 1:
+        raise InputError(f"cdf and quantile are for densities of one column; this one has {d}.")
+
+
+def check_points(estimator: BaseEstimator, x: ArrayLike) -> np.ndarray:
+    """Where to evaluate a density of one column, (m,) or (m, 1), infinities included: (m,) float64.
+
+    Raises:
+        InputError: several columns, no numbers, or NaN.
+    """
+    check_one_column(estimator)
+    points = _numbers("x", x)
+    if points.ndim == 2 and points.shape[1] == 1:
+        points = points[:, 0]
+    if points.ndim != 1 or np.isnan(points).any():
+        raise InputError(f"x expects numbers, shape (m,) or (m, 1), none NaN; got shape {np.shape(x)}.")
+    return points
+
+
+def check_probabilities(q: ArrayLike) -> np.ndarray:
+    """Probabilities: (m,) float64.
+
+    Raises:
+        InputError: not one axis of numbers from 0 to 1.
+    """
+    probabilities = _numbers("q", q)
+    if probabilities.ndim != 1 or not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise InputError("q expects probabilities from 0 to 1, shape (m,).")
+    return probabilities
+
+
+def _numbers(name: str, values: ArrayLike) -> np.ndarray:
+    try:
+        return np.atleast_1d(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise InputError(f"{name} expects numbers; got something else.") from None
 
 
 def cast(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
