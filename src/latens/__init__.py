@@ -13,11 +13,28 @@ Example:
 from __future__ import annotations
 
 from importlib import import_module
+from os import PathLike
 from typing import Any
 
-_ROOM_OF = {"AutoEncoder": "neural", "Histogram": "density", "VAE": "neural", "load": "neural"}
+_ROOM_OF = {"AutoEncoder": "neural", "Histogram": "density", "VAE": "neural"}
 
 __all__ = ["VAE", "AutoEncoder", "Histogram", "__version__", "load"]
+
+
+def load(path: str | PathLike[str], **options: Any) -> Any:
+    """The fitted estimator that ``save`` wrote to this file, or that a run folder holds; nothing in it is ever run.
+
+    Args:
+        path: a file, or a run folder.
+        options: of a network: ``device``, and the user's own ``encoder`` or ``decoder``, supplied again.
+
+    Raises:
+        InputError: no such file, not a model, damaged, or written by a newer version.
+    """
+    storage = import_module("latens.density.storage")
+    if not options and storage.holds_density(path):
+        return storage.load(path)
+    return import_module("latens.neural").load(path, **options)
 
 
 def __getattr__(name: str) -> Any:

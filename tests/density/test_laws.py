@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 
+import latens
 from latens.density import Histogram
 from latens.utils.errors import InputError
 
@@ -266,6 +267,20 @@ def test_fitting_again_gives_the_same_bits(any_case):
     np.testing.assert_array_equal(again.sample(50, random_state=1), density.sample(50, random_state=1))
     other = density.fit(rows[:100])
     np.testing.assert_array_equal(other.score_samples(rows), clone(density).fit(rows[:100]).score_samples(rows))
+
+
+def test_what_is_saved_is_what_was_fitted(any_case, tmp_path):
+    case, rows = any_case
+    density = case.make().fit(rows)
+    density.save(tmp_path / "density.latens")
+    loaded = latens.load(tmp_path / "density.latens")
+    assert repr(loaded) == repr(density)
+    np.testing.assert_array_equal(loaded.score_samples(rows), density.score_samples(rows))
+    drawn = loaded.sample(50, random_state=1)
+    np.testing.assert_array_equal(drawn, density.sample(50, random_state=1))
+    assert drawn.dtype == rows.dtype
+    if hasattr(density, "cdf") and rows.shape[1] == 1:
+        np.testing.assert_array_equal(loaded.cdf(rows), density.cdf(rows))
 
 
 def test_samples_keep_width_and_dtype(any_case):

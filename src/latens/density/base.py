@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils.validation import check_is_fitted
 
 
 class DensityEstimator(DensityMixin, BaseEstimator, ABC):
@@ -57,3 +59,23 @@ class DensityEstimator(DensityMixin, BaseEstimator, ABC):
     @abstractmethod
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
         """``n_samples`` new rows drawn from p(x), in the shape, dtype and range of what was fitted."""
+
+    def save(self, path: str | Path) -> None:
+        """Writes what was fitted to one file (or to ``model.safetensors`` in a folder), for ``latens.load``.
+
+        The file holds numbers and text, nothing that could run.
+
+        Raises:
+            InputError: not fitted, or it holds what is neither numbers nor text (a network inside a classifier).
+
+        Example:
+            >>> import tempfile, latens
+            >>> path = Path(tempfile.mkdtemp()) / "histogram.latens"
+            >>> latens.Histogram(2).fit([[0.0], [4.0], [4.0], [4.0]]).save(path)
+            >>> np.exp(latens.load(path).score_samples([[3.0]]))
+            array([0.375])
+        """
+        from latens.density.storage import save
+
+        check_is_fitted(self)
+        save(self, path)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from latens.density.storage import FILE, pack, restored
 from latens.neural.base import NeuralDensity
 from latens.neural.units import Units
 from latens.neural.vocabulary import read
@@ -21,9 +21,7 @@ from latens.utils.errors import InputError
 from latens.utils.storage import load_tensors, save_tensors
 from latens.utils.text import text
 
-FILE = "model.safetensors"
 _OWN = "own"
-_DTYPE = "dtype "
 _FITTED = ("schema_", "settings_", "reasons_", "seed_", "condition_", "n_iter_")
 _SKLEARN = ("n_features_in_", "feature_names_in_")
 
@@ -39,7 +37,7 @@ def tensors(estimator: NeuralDensity) -> dict[str, np.ndarray]:
     parts: dict[str, nn.Module] = {"model": estimator.model_, "units": estimator.units_}
     named = {f"{part}.{name}": _numpy(t) for part, module in parts.items() for name, t in module.state_dict().items()}
     if hasattr(estimator, "prior_"):
-        named |= {f"prior.{name}": value for name, value in _learned(estimator.prior_)[0].items()}
+        pack(estimator.prior_, "prior", named)
     return named
 
 
@@ -57,8 +55,7 @@ def metadata(estimator: NeuralDensity) -> dict[str, str]:
         _OWN: json.dumps(own),
     }
     if hasattr(estimator, "prior_"):
-        out["prior"] = text(estimator.prior_)
-        out["prior_learned"] = text(_learned(estimator.prior_)[1])
+        out["prior"] = text(pack(estimator.prior_, "prior", {}))
     return out
 
 
@@ -90,7 +87,7 @@ def load(path: str | Path, *, device: str | None = None, **modules: nn.Module) -
         estimator.device = device
         for name, value in read(notes["fitted"]).items():
             setattr(estimator, name, np.asarray(value, dtype=object) if name == _SKLEARN[1] else value)
-        _rebuild(estimator, arrays, notes)
+        _rebuild(estimator, arrays, notes, path)
     except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} does not hold a whole model: {' '.join(str(error).split())[:200]}") from error
     return estimator
@@ -107,7 +104,7 @@ def _supply(estimator: NeuralDensity, own: list[str], modules: dict[str, nn.Modu
         setattr(estimator, name, module)
 
 
-def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dict[str, str]) -> None:
+def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dict[str, str], path: Path) -> None:
     for name, value in estimator.settings_.items():
         if value is None:
             estimator.settings_[name] = getattr(estimator, name)
@@ -124,10 +121,7 @@ def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dic
     estimator.model_ = model.eval().to(estimator._device)
     estimator.units_.to(estimator._device)
     if "prior" in notes:
-        estimator.prior_ = read(notes["prior"])
-        plain = {name: _revived(value) for name, value in read(notes["prior_learned"]).items()}
-        learned = {**_unlisted(_part(arrays, "prior")), **plain}
-        vars(estimator.prior_).update(learned)  # type: ignore[attr-defined]
+        estimator.prior_ = restored(notes["prior"], arrays, path)
 
 
 def _part(arrays: dict[str, np.ndarray], name: str) -> dict[str, Tensor]:
@@ -135,41 +129,8 @@ def _part(arrays: dict[str, np.ndarray], name: str) -> dict[str, Tensor]:
     return {key[len(prefix) :]: torch.from_numpy(a) for key, a in arrays.items() if key.startswith(prefix)}
 
 
-def _learned(density: BaseEstimator) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """What a numpy density learned: its arrays (a list of them by index), and the rest as plain values."""
-    state = {name: value for name, value in vars(density).items() if name.endswith("_")}
-    arrays: dict[str, np.ndarray] = {}
-    plain: dict[str, Any] = {}
-    for name, value in state.items():
-        if isinstance(value, np.ndarray) and value.dtype != object:
-            arrays[name] = value
-        elif isinstance(value, (list, tuple)) and value and all(isinstance(v, np.ndarray) for v in value):
-            arrays |= {f"{name}.{i}": item for i, item in enumerate(value)}
-        else:
-            plain[name] = _plain(value)
-    return arrays, plain
-
-
-def _unlisted(tensors: dict[str, Tensor]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name in sorted(tensors, key=lambda key: (key.partition(".")[0], int(key.partition(".")[2] or 0))):
-        stem, dot, _ = name.partition(".")
-        if dot:
-            out.setdefault(stem, []).append(tensors[name].numpy())
-        else:
-            out[name] = tensors[name].numpy()
-    return out
-
-
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.dtype):
-        return _DTYPE + value.name
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
-
-
-def _revived(value: Any) -> Any:
-    """A plain value as it was before ``_plain``, arrays apart."""
-    return np.dtype(value[len(_DTYPE) :]) if isinstance(value, str) and value.startswith(_DTYPE) else value
 
 
 def _jsonable(value: Any) -> Any:

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -116,14 +117,28 @@ def load_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
     Raises:
         InputError: no such file; not this format; truncated; or written by a newer version.
     """
-    path = Path(path)
+    with _opened(Path(path)) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata())  # noqa: SIM118
+
+
+def load_notes(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The text alone of a file that `save_tensors` wrote.
+
+    Raises:
+        InputError: as `load_tensors`.
+    """
+    with _opened(Path(path)) as file:
+        return dict(file.metadata())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise InputError(f"there is no model file at {path}")
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = dict(file.metadata() or {})
-            _check_format(path, metadata)
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+            _check_format(path, dict(file.metadata() or {}))
+            yield file
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
