@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 
 class DensityEstimator(DensityMixin, BaseEstimator, ABC):
@@ -59,6 +63,28 @@ class DensityEstimator(DensityMixin, BaseEstimator, ABC):
     @abstractmethod
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
         """``n_samples`` new rows drawn from p(x), in the shape, dtype and range of what was fitted."""
+
+    def plot(self, X: Any = None, *, kind: str = "density", ax: Axes | None = None) -> Figure | SubFigure:
+        """A picture: a curve for one column, contours for two, a corner of pairs for more.
+
+        Args:
+            X: rows to set beside it, (n, d); those it was fitted on, where it keeps them, by default.
+            kind: "density"; or "qq", quantiles of the rows against those of the density, of one column.
+            ax: where to draw; a figure of its own by default, for ``figure.savefig`` or a notebook.
+
+        Raises:
+            InputError: it is of images, or of several columns where one is expected.
+
+        Example:
+            >>> import latens
+            >>> rows = np.random.RandomState(0).normal(size=(100, 1))
+            >>> figure = latens.Histogram().fit(rows).plot(rows)
+            >>> figure.axes[0].get_ylabel()
+            'density'
+        """
+        from latens.density.plot import plot
+
+        return plot(self, X, kind=kind, ax=ax)
 
     def save(self, path: str | Path) -> None:
         """Writes what was fitted to one file (or to ``model.safetensors`` in a folder), for ``latens.load``.
