@@ -10,6 +10,17 @@ are not comparable; :class:`DiscretizedLogistic` is what 8-bit data ask for: a d
 """
 
 from latens.distributions.base import Distribution, Family, kl_factors, split
+from latens.distributions.bijections import (
+    Affine,
+    Autoregressive,
+    Bijection,
+    Composed,
+    Coupling,
+    LowerUpper,
+    Monotone,
+    Permutation,
+    Transformed,
+)
 from latens.distributions.binary import Bernoulli
 from latens.distributions.categorical import Categorical
 from latens.distributions.counts import NegativeBinomial, Poisson
@@ -18,25 +29,36 @@ from latens.distributions.discretized import DiscretizedLogistic
 from latens.distributions.elementwise import Elementwise
 from latens.distributions.location_scale import Laplace, Normal, StudentT, standard_normal
 from latens.distributions.mixture import Mixture, MixtureOf
+from latens.distributions.spline import Spline
 from latens.distributions.unit import Beta, ContinuousBernoulli
 
 __all__ = [
+    "Affine",
+    "Autoregressive",
     "Bernoulli",
     "Beta",
+    "Bijection",
     "Categorical",
+    "Composed",
     "ContinuousBernoulli",
+    "Coupling",
     "Delta",
     "DiscretizedLogistic",
     "Distribution",
     "Elementwise",
     "Family",
     "Laplace",
+    "LowerUpper",
     "Mixture",
     "MixtureOf",
+    "Monotone",
     "NegativeBinomial",
     "Normal",
+    "Permutation",
     "Poisson",
+    "Spline",
     "StudentT",
+    "Transformed",
     "kl_factors",
     "split",
     "standard_normal",

@@ -6,7 +6,8 @@ A network maps one tensor to one tensor, example by example: ``(B, *context_shap
 
 from latens.nn.base import Site, Spec
 from latens.nn.conv import Conv
+from latens.nn.masked import MaskedMLP
 from latens.nn.mlp import MLP
 from latens.nn.view import View
 
-__all__ = ["MLP", "Conv", "Site", "Spec", "View"]
+__all__ = ["MLP", "Conv", "MaskedMLP", "Site", "Spec", "View"]
