@@ -12,6 +12,7 @@ from pyarrow import parquet
 from sklearn import datasets
 
 from latens.data import ArraySource, load
+from latens.data.frames import header
 from latens.utils import InputError
 
 RNG = np.random.default_rng(0)
@@ -152,6 +153,36 @@ def test_built_in_data(name):
         np.testing.assert_array_equal(source.labels, original.target_names[original.target])
 
 
+def _tables(folder):
+    """The same table, with a column of text, in every form whose columns have names."""
+    frame = pd.DataFrame({"name": ["r0", "r1"], "height": [1.5, 2.5], "eyes": ["blue", "green"], "age": [7.0, 9.0]})
+    frame.to_csv(folder / "a.csv", index=False)
+    frame.to_csv(folder / "a.tsv", index=False, sep="\t")
+    frame.to_parquet(folder / "a.parquet", index=False)
+    return {"frame": frame, **{kind: folder / f"a.{kind}" for kind in ("csv", "tsv", "parquet")}}
+
+
+@pytest.mark.parametrize("kind", ["frame", "csv", "tsv", "parquet"])
+def test_named_columns_are_taken_in_their_order(tmp_path, kind):
+    source = load(_tables(tmp_path)[kind], columns=["age", "height"])
+    np.testing.assert_array_equal(source.take(np.arange(2)), [[7.0, 1.5], [9.0, 2.5]])
+    assert source.schema.features == ("age", "height")
+    assert source.names == (None if kind == "frame" else ["r0", "r1"])
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+def test_the_header_is_read_alone(tmp_path, kind):
+    assert header(_tables(tmp_path)[kind]) == ["name", "height", "eyes", "age"]
+    (tmp_path / "b.csv").write_text("1,2\n3,4\n")
+    assert header(tmp_path / "b.csv") == []
+
+
+def test_columns_of_what_is_built_in():
+    source = load("iris", columns=["petal width (cm)"])
+    np.testing.assert_array_equal(source.take(np.arange(150))[:, 0], load("iris").take(np.arange(150))[:, 3])
+    np.testing.assert_array_equal(source.labels, load("iris").labels)
+
+
 def test_one_and_no_example():
     assert len(load(X[:1])) == 1
     assert len(load(X[:0])) == 0
@@ -239,14 +270,23 @@ REFUSED = {
     "csv of text": (_write("a.csv", b"a,b\n1,x\n2,y\n"), "the column 'b' holds no numbers"),
     "empty csv": (_write("a.csv", b""), "cannot read"),
     "ragged csv": (_write("a.csv", b"a,b\n1,2\n3\n"), "cannot read"),
+    "no such column": (
+        lambda f: (_tables(f)["csv"], ["hight"]),
+        "no column 'hight'; did you mean 'height'?; there are",
+    ),
+    "a column twice": (lambda f: (_tables(f)["parquet"], ["age", "age"]), "'age' is named twice"),
+    "no column named": (lambda f: (_tables(f)["frame"], []), "no columns are named"),
+    "columns without names": (lambda _: (X, ["a"]), "those of the data have no names"),
     "text parquet": (_write("a.parquet", b"hello"), "cannot read"),
 }
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path, make, message):
+    data = make(tmp_path)
+    data, columns = data if isinstance(data, tuple) else (data, None)
     with pytest.raises(InputError) as caught:
-        load(make(tmp_path))
+        load(data, columns=columns)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

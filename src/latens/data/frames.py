@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from latens.data.source import ArraySource
 from latens.utils.errors import InputError
+from latens.utils.text import nearest
 
 NAME = "name"
 """The column of a file that names its rows."""
@@ -22,12 +23,57 @@ def is_frame(data: Any) -> bool:
     return all(hasattr(data, name) for name in ("columns", "to_numpy", "shape"))
 
 
-def load_frame(frame: Any) -> ArraySource:
+Columns = Sequence[str] | None
+"""Names of the columns to take, in this order; all where None."""
+
+
+def load_frame(frame: Any, columns: Columns = None) -> ArraySource:
     """The columns of a frame, as one table with their names."""
-    return _table([str(name) for name in frame.columns], (frame[name] for name in frame.columns))
+    if columns is None:
+        return _table([str(name) for name in frame.columns], (frame[name] for name in frame.columns))
+    found = {str(name): name for name in frame.columns}
+    return _table(chosen(list(found), columns), (frame[found[name]] for name in columns))
 
 
-def load_csv(path: Path, memory: int) -> ArraySource:
+def chosen(names: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """These columns, which are there.
+
+    Raises:
+        InputError: one is not, or is named twice.
+
+    >>> chosen(["a", "b", "c"], ["c", "a"])
+    ['c', 'a']
+    """
+    for name in columns:
+        if name not in names:
+            raise InputError(f"there is no column '{name}'{nearest(name, names)}; there are {_few(names)}")
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice or not columns:
+        raise InputError(f"the column '{twice[0]}' is named twice" if twice else "no columns are named")
+    return list(columns)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def header(path: Path) -> list[str]:
+    """The names of the columns of a file of a table; none where it has no line of names."""
+    if path.suffix.lower() == ".parquet":
+        from pyarrow import ArrowException, parquet
+
+        try:
+            return [str(name) for name in parquet.read_schema(path).names]
+        except (ArrowException, OSError) as error:
+            raise InputError(f"cannot read {path}: {_reason(error)}") from None
+    delimiter, named = _look(path)
+    if not named:
+        return []
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        return next(csv.reader(file, delimiter=delimiter), [])
+
+
+def load_csv(path: Path, memory: int, columns: Columns = None) -> ArraySource:
     """The columns of a file with a comma, semicolon or tab between values, with or without a line of names."""
     from pyarrow import ArrowException
     from pyarrow import csv as arrow_csv
@@ -41,10 +87,10 @@ def load_csv(path: Path, memory: int) -> ArraySource:
         )
     except (ArrowException, OSError) as error:
         raise InputError(f"cannot read {path}: {_reason(error)}") from None
-    return _arrow(table)
+    return _arrow(table, columns)
 
 
-def load_parquet(path: Path, memory: int) -> ArraySource:
+def load_parquet(path: Path, memory: int, columns: Columns = None) -> ArraySource:
     """The columns of a Parquet file."""
     from pyarrow import ArrowException, parquet
 
@@ -52,7 +98,7 @@ def load_parquet(path: Path, memory: int) -> ArraySource:
         table = parquet.read_table(path, use_threads=False)
     except (ArrowException, OSError) as error:
         raise InputError(f"cannot read {path}: {_reason(error)}") from None
-    return _arrow(table)
+    return _arrow(table, columns)
 
 
 def _look(path: Path) -> tuple[str, bool]:
@@ -72,13 +118,13 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _arrow(table: Any) -> ArraySource:
+def _arrow(table: Any, columns: Columns) -> ArraySource:
     """The numbers of a table, and its rows' names where a column of text is called ``name``, as `write_array` does."""
-    if NAME not in table.column_names or not _is_text(table.column(NAME)):
-        return _table(table.column_names, table.columns)
-    rest = table.drop_columns([NAME])
-    source = _table(rest.column_names, rest.columns)
-    source.names = [str(name) for name in table.column(NAME).to_pylist()]
+    names = table.column(NAME).to_pylist() if NAME in table.column_names and _is_text(table.column(NAME)) else None
+    rest = table if names is None else table.drop_columns([NAME])
+    kept = rest if columns is None else rest.select(chosen(rest.column_names, columns))
+    source = _table(kept.column_names, kept.columns)
+    source.names = None if names is None else list(map(str, names))
     return source
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from latens.data.arrays import load_npy, load_npz, split_member
-from latens.data.frames import is_frame, load_csv, load_frame, load_parquet
+from latens.data.frames import Columns, chosen, is_frame, load_csv, load_frame, load_parquet
 from latens.data.idx import find_idx, is_idx, load_idx
 from latens.data.images import ENDINGS, load_images
 from latens.data.source import ArraySource, Source
@@ -20,15 +20,17 @@ from latens.utils.errors import InputError
 BUDGET = 512 * 2**20
 BUILTINS = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
-_READERS: dict[str, Callable[[Path, int], Source]] = {
-    ".npy": load_npy,
+TABLES: dict[str, Callable[[Path, int, Columns], Source]] = {
     ".csv": load_csv,
     ".tsv": load_csv,
     ".parquet": load_parquet,
 }
+"""Endings of files whose columns may have names."""
 
 
-def load(data: Any, *, size: int | tuple[int, int] | None = None, memory: int = BUDGET) -> Source:
+def load(
+    data: Any, *, size: int | tuple[int, int] | None = None, columns: Columns = None, memory: int = BUDGET
+) -> Source:
     """A `Source` of whatever holds the data.
 
     Args:
@@ -36,6 +38,7 @@ def load(data: Any, *, size: int | tuple[int, int] | None = None, memory: int = 
             of a ``.npy``, ``.npz`` (or ``file.npz:name``), idx, ``.csv`` or ``.parquet`` file or of a folder of
             images, a built-in name (``digits``, ``iris``, ``wine``, ``breast_cancer``, ``diabetes``), or a source.
         size: height and width (or one number for both) that image files are brought to; by default their own.
+        columns: the names of the columns of a table to take, in this order; all by default.
         memory: the most bytes to hold; what is larger stays on the disk.
 
     Raises:
@@ -46,13 +49,26 @@ def load(data: Any, *, size: int | tuple[int, int] | None = None, memory: int = 
         >>> len(source), source.schema.summary
         (1797, '8x8 images, float64, 17 levels from 0 to 16')
     """
-    if isinstance(data, Source):
-        return data
-    if isinstance(data, str | os.PathLike):
-        return _from_path(os.fspath(data), size, memory)
     if is_frame(data):
-        return load_frame(data)
-    return ArraySource(_array(data))
+        return load_frame(data, columns)
+    if isinstance(data, str | os.PathLike):
+        path = Path(os.fspath(data)).expanduser()
+        if path.suffix.lower() in TABLES and path.is_file():
+            return TABLES[path.suffix.lower()](path, memory, columns)
+        return _select(_from_path(os.fspath(data), size, memory), columns)
+    return _select(data if isinstance(data, Source) else ArraySource(_array(data)), columns)
+
+
+def _select(source: Source, columns: Columns) -> Source:
+    """Some columns of a table that has names."""
+    if columns is None:
+        return source
+    names = source.schema.features
+    if names is None:
+        raise InputError(f"columns are named, but those of the data have no names: {source.schema.summary}")
+    kept = chosen(names, columns)
+    rows = source.take(np.arange(len(source)))[:, [names.index(name) for name in kept]]
+    return ArraySource(rows, source.labels, names=source.names, features=kept, notes=source.notes)
 
 
 def _from_path(name: str, size: int | tuple[int, int] | None, memory: int) -> Source:
@@ -72,13 +88,13 @@ def _from_path(name: str, size: int | tuple[int, int] | None, memory: int) -> So
 
 def _from_file(path: Path, size: int | tuple[int, int] | None, memory: int) -> Source:
     ending = path.suffix.lower()
-    if ending in _READERS:
-        return _READERS[ending](path, memory)
+    if ending == ".npy":
+        return load_npy(path, memory)
     if ending in ENDINGS:
         return load_images(path, size=size, memory=memory)
     if is_idx(path):
         return load_idx(path, memory)
-    known = ", ".join([*_READERS, ".npz"])
+    known = ", ".join([".npy", *TABLES, ".npz"])
     raise InputError(f"cannot tell what {path} is; read are {known}, idx files, images and folders of images")
 
 
