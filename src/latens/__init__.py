@@ -16,9 +16,9 @@ from importlib import import_module
 from os import PathLike
 from typing import Any
 
-_ROOM_OF = {"AutoEncoder": "neural", "Histogram": "density", "VAE": "neural"}
+_ROOM_OF = {"AutoEncoder": "neural", "Flow": "neural", "Histogram": "density", "VAE": "neural"}
 
-__all__ = ["VAE", "AutoEncoder", "Histogram", "__version__", "load"]
+__all__ = ["VAE", "AutoEncoder", "Flow", "Histogram", "__version__", "load"]
 
 
 def load(path: str | PathLike[str], **options: Any) -> Any:

@@ -89,7 +89,7 @@ def test_numbers_whose_squares_overflow_are_refused() -> None:
         VAE(epochs=1).fit(X * 1e300)
 
 
-@pytest.mark.filterwarnings("ignore::latens.neural.base.PosteriorCollapse")
+@pytest.mark.filterwarnings("ignore::latens.neural.PosteriorCollapse")
 def test_labels_of_a_condition_are_complete_and_named_briefly() -> None:
     with pytest.raises(InputError, match="3 are NaN"):
         VAE(epochs=1, condition="y").fit(X, np.r_[np.zeros(len(X) - 3), [np.nan] * 3])

@@ -8,6 +8,7 @@ A hierarchy is the same function with a loop, so that nothing else knows of hier
 from latens.models.base import Choose, Model
 from latens.models.conditional import Conditional, ConditionalDistribution, Free, StandardNormal
 from latens.models.draw import Draw, Latent, draw
+from latens.models.flow import Explicit, NormalizingFlow
 from latens.models.handlers import clamp, locate, sample
 from latens.models.vae import VariationalAutoencoder
 
@@ -16,9 +17,11 @@ __all__ = [
     "Conditional",
     "ConditionalDistribution",
     "Draw",
+    "Explicit",
     "Free",
     "Latent",
     "Model",
+    "NormalizingFlow",
     "StandardNormal",
     "VariationalAutoencoder",
     "clamp",

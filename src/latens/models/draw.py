@@ -93,27 +93,32 @@ class Draw:
         """log p(x | z) of the observed entries, ``(K, B)`` nats."""
         p = self.likelihood if self.observed is None else self.likelihood.restrict(self.observed)
         log_prob = p.log_prob(self.x)
+        if not self.latents:
+            log_prob = log_prob.expand(self.samples, len(self.x))
         return log_prob if isinstance(self.log_volume, float) and not self.log_volume else log_prob + self.log_volume
 
     @cached_property
     def log_prior(self) -> Tensor:
         """log p(z), ``(K, B)`` nats, summed over the choices."""
-        return _total([z.log_p for z in self.latents])
+        return self._total([z.log_p for z in self.latents])
 
     @cached_property
     def log_posterior(self) -> Tensor:
         """log q(z | x), ``(K, B)`` nats, summed over the choices."""
-        return _total([z.log_q for z in self.latents])
+        return self._total([z.log_q for z in self.latents])
 
     @cached_property
     def rate(self) -> Tensor:
         """KL(q || p), ``(K, B)`` nats, summed over the choices."""
-        return _total([z.kl for z in self.latents])
+        return self._total([z.kl for z in self.latents])
 
     @cached_property
     def log_weight(self) -> Tensor:
         """log p(x, z) - log q(z | x), ``(K, B)`` nats: an unbiased estimate of p(x), in logarithm."""
         return self.log_likelihood + self.log_prior - self.log_posterior
+
+    def _total(self, terms: Sequence[Tensor]) -> Tensor:
+        return sum(terms[1:], terms[0]) if terms else torch.zeros_like(self.log_likelihood)
 
     def expect(self, t: Tensor) -> Tensor:
         """sum_k mass_k t_k, ``(K, B) -> (B,)``; a draw of no mass counts for nothing, whatever t is there."""
@@ -125,13 +130,6 @@ class Draw:
     def log_mean_exp(self, t: Tensor) -> Tensor:
         """log sum_k mass_k exp(t_k), ``(K, B) -> (B,)``."""
         return (self.log_mass + t).logsumexp(0)
-
-
-def _total(terms: Sequence[Tensor]) -> Tensor:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
 
 
 def draw(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from latens.density import DensityEstimator
 from latens.distributions import Delta, Distribution, Family
 from latens.models import Model, StandardNormal, clamp
-from latens.neural.base import NeuralDensity
+from latens.neural.latent import LatentDensity
 from latens.neural.vae import build
 from latens.nn import Site, Spec
 from latens.objectives import Distortion, Objective
@@ -26,7 +26,7 @@ class NoDensity(InputError, AttributeError):
     """What was asked for needs a density over the latents; ``hasattr`` says so beforehand."""
 
 
-class AutoEncoder(NeuralDensity):
+class AutoEncoder(LatentDensity):
     """min E[-log p(x | z = f(x))]: every example has one code, a point.
 
     An autoencoder compresses, and what it cannot reconstruct is unusual. Its latent space has gaps: what is decoded

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,14 +16,15 @@ from torch import Tensor, nn
 
 from latens.data import Schema, Source, load
 from latens.density import DensityEstimator
-from latens.distributions import Distribution, Family
-from latens.models import Model, clamp, locate, sample
+from latens.distributions import Family
+from latens.models import Model
 from latens.neural import defaults
 from latens.neural.checks import check_settings
 from latens.neural.conditions import Condition
-from latens.neural.progress import Lines, active_units
+from latens.neural.defaults import Choice
+from latens.neural.progress import Lines
 from latens.neural.rows import batches, check_rows, seed_of, split, tensor
-from latens.neural.scoring import block_shape, by_block, squared_error
+from latens.neural.scoring import block_shape, by_block
 from latens.neural.support import check_support
 from latens.neural.task import Task
 from latens.neural.units import Units, units_for
@@ -39,14 +38,11 @@ from latens.utils.text import text
 
 Network = Spec | nn.Module | None
 Listener = Callable[[Event], None]
+Defaults = Mapping[str, Callable[[], Choice]]
 _FIRST, _NUMBERS = 4096, 1 << 25
 """At most so many rows, and so many numbers, are a first batch."""
 _RECORDED = 1 << 22
 """Parameters of the likelihoods of a batch, at most, in a step that is recorded."""
-
-
-class PosteriorCollapse(UserWarning):
-    """The posterior equals the prior in every dimension: z says nothing about x."""
 
 
 class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEstimator):
@@ -63,10 +59,6 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         seed_: what all draws depend on.
     """
 
-    latents: int | None
-    likelihood: Family | None
-    encoder: Network
-    decoder: Network
     condition: str | None
     epochs: int | None
     batch_size: int | None
@@ -93,6 +85,29 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     @abstractmethod
     def _build(self, site: Site) -> Model:
         """An untrained model of events like ``site.batch``, from ``settings_``."""
+
+    @abstractmethod
+    def _defaults(self, schema: Schema, n: int, settings: dict[str, Any]) -> Defaults:
+        """The default of each setting that may be left open, by name; ``settings`` holds those before it."""
+
+    @property
+    @abstractmethod
+    def _family(self) -> Family:
+        """The family whose support and measure p(x) has."""
+
+    @property
+    @abstractmethod
+    def _n_features_out(self) -> int:
+        """How many numbers ``transform`` gives for a row."""
+
+    @abstractmethod
+    def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:
+        """What ``inverse_transform`` gives, in the model's units."""
+
+    @property
+    @abstractmethod
+    def _parameters(self) -> int:
+        """How many numbers describe p(x) of one example."""
 
     # -- fitting ------------------------------------------------------------------------------------------------
 
@@ -149,31 +164,28 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             self.seed_ = World.join(self._device).first(self.seed_)
         self.condition_ = None if self.condition is None else Condition.of(_given(y, source), len(source))
         self.settings_, self.reasons_ = self._choose(self.schema_, len(source))
-        check_support(self.schema_, self.settings_["likelihood"])
-        self.units_ = units_for(source, self.settings_["likelihood"]).to(self._device)
-        self._n_features_out = self.settings_["latents"]
+        check_support(self.schema_, self._family)
+        self.units_ = units_for(source, self._family).to(self._device)
 
     def _choose(self, schema: Schema, n: int) -> tuple[dict[str, Any], dict[str, str]]:
-        network = defaults.network(schema)
-        batch = self.batch_size or defaults.batch_size(n, network.value).value
-        table = {
-            "likelihood": lambda: defaults.likelihood(schema),
-            "latents": lambda: defaults.latents(schema, n),
-            "encoder": lambda: network,
-            "decoder": lambda: network,
-            "batch_size": lambda: defaults.batch_size(n, network.value),
-            "epochs": lambda: defaults.epochs(n, batch, network.value),
-            "learning_rate": lambda: defaults.learning_rate(network.value, settings["epochs"] * max(1, n // batch)),
-            "patience": lambda: defaults.patience(settings["epochs"]),
-        }
         settings: dict[str, Any] = {}
         reasons: dict[str, str] = {}
-        for name, default in table.items():
+        for name, default in self._defaults(schema, n, settings).items():
             settings[name] = getattr(self, name)
             if settings[name] is None:
                 choice = default()
                 settings[name], reasons[name] = choice.value, choice.why
         return settings, reasons
+
+    def _pace(self, n: int, network: Any, settings: dict[str, Any]) -> Defaults:
+        """How long, in what steps."""
+        batch = self.batch_size or defaults.batch_size(n, network).value
+        return {
+            "batch_size": lambda: defaults.batch_size(n, network),
+            "epochs": lambda: defaults.epochs(n, batch, network),
+            "learning_rate": lambda: defaults.learning_rate(network, settings["epochs"] * max(1, n // batch)),
+            "patience": lambda: defaults.patience(settings["epochs"]),
+        }
 
     def _first(self, source: Source, train: np.ndarray, context: np.ndarray | None) -> Site:
         stride = -(-len(train) // max(2, min(_FIRST, _NUMBERS // self.schema_.size)))
@@ -204,39 +216,23 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     def _replayable(self, model: Model) -> bool:
         """Whether a step does the same at every call, and is worth recording: a large one gains little by it.
 
-        While a step is recorded, all that it computes is held: some 150 bytes for each parameter of p(x | z).
+        While a step is recorded, all that it computes is held: some 150 bytes for each parameter of p(x).
         """
-        parameters = math.prod(self.settings_["likelihood"].param_shape(self.units_.event_shape))
-        many = parameters * self.settings_["batch_size"] * self._objective().samples > _RECORDED
+        many = self._parameters * self.settings_["batch_size"] * self._objective().samples > _RECORDED
         return not many and replayable(model) and replayable(self.units_)
 
     def _finish(self, task: Task, rows: Any) -> None:
-        """Sets what has a closed form over all rows, and says so if the latents carry nothing."""
+        """What is left to do once the weights are learned."""
         self.model_.eval()
-        if self.settings_["likelihood"].calibrated:
-            with torch.no_grad(), torch.random.fork_rng():
-                torch.manual_seed(self.seed_)
-                task.calibrate(rows, self.settings_["batch_size"])
-        active = self.active_units_
-        if active == 0:
-            warnings.warn(_COLLAPSED.format(self.settings_["latents"]), PosteriorCollapse, stacklevel=5)
-
-    @property
-    def active_units_(self) -> int | None:
-        """How many latent dimensions carry more than 0.01 nats on average; None where that is not known."""
-        if not self.history_.rows:
-            return None
-        active = active_units(self.history_.rows[(self.history_.best_epoch or 0) - 1])
-        return None if active is None else active[0]
 
     # -- using --------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
-        """E_q[z | x], the posterior mean of each row: ``(n, latents)``."""
-        return self._map(X, y, lambda rows, x, beside: _flat(locate(self.model_, self.units_(x), context=beside)[0]))
+        """The latent point of each row: ``(n, latents)``."""
 
     def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
-        """E[x | z] of each latent point ``(n, latents)``: rows in the shape, dtype and range of what was fitted."""
+        """The row at each latent point ``(n, latents)``, E[x | z]: in the shape, dtype and range of what was fitted."""
         check_is_fitted(self)
         points = self._points(Z)
         context = self._context(y, len(points))
@@ -246,50 +242,39 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             z = torch.from_numpy(points[start : start + size]).to(self._device)
             beside = None if context is None else torch.from_numpy(context[start : start + size]).to(self._device)
             with torch.inference_mode():
-                out.append(self.units_.inverse(self.model_(clamp(self._cut(z)), context=beside).mean))
+                out.append(self.units_.inverse(self._decoded(z, beside)))
         return np.concatenate(out)
 
-    def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
-        """E[x | z] at the posterior mean of each row: what passes through the latent space."""
-
-        def rebuilt(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
-            means = locate(self.model_, self.units_(x), context=beside)[1].mean
-            return torch.from_numpy(self.units_.inverse(means))
-
-        return self._map(X, y, rebuilt)
-
-    def reconstruction_error(self, X: Any, y: Any = None) -> np.ndarray:
-        """The mean squared difference of each row to its reconstruction, ``(n,)``, in squared units of the data."""
-        return self._map(X, y, lambda rows, x, beside: squared_error(self.model_, self.units_, rows, x, beside))
-
-    def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None, mean: bool = False) -> np.ndarray:
-        """Draws z ~ p(z), then x ~ p(x | z): ``n_samples`` new rows, in the shape, dtype and range of what was fitted.
+    def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None) -> np.ndarray:
+        """Draws x ~ p(x): ``n_samples`` new rows, in the shape, dtype and range of what was fitted.
 
         Args:
             n_samples: how many.
             random_state: a seed; None for the estimator's own.
             y: what to condition on: a class for all, or one each.
-            mean: return E[x | z] instead, without the noise of the likelihood: smoother pictures, but no draws of p(x).
         """
+        return self._sample(n_samples, random_state, y, self._drawn)
+
+    def _sample(
+        self, n: int, random_state: Any, y: Any, draw: Callable[[int, Tensor | None], Tensor], *, drawn: bool = True
+    ) -> np.ndarray:
+        """``draw(rows, context)`` block by block, as rows of the user's."""
         check_is_fitted(self)
-        if not isinstance(n_samples, (int, np.integer)) or n_samples < 1:
-            raise InputError(f"sample expects a whole number of rows >= 1; got {n_samples!r}.")
-        context = self._context(y, n_samples)
-        seed = self.seed_ if random_state is None else seed_of(random_state)
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise InputError(f"sample expects a whole number of rows >= 1; got {n!r}.")
+        context = self._context(y, n)
+        parts = []
         with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(seed)
-            starts = range(0, n_samples, self._block)
-            parts = [self._sample(min(self._block, n_samples - s), context, s, mean) for s in starts]
+            torch.manual_seed(self.seed_ if random_state is None else seed_of(random_state))
+            for start in range(0, n, self._block):
+                end = min(start + self._block, n)
+                beside = None if context is None else torch.from_numpy(context[start:end]).to(self._device)
+                parts.append(self.units_.inverse(draw(end - start, beside), drawn=drawn))
         return np.concatenate(parts)
 
-    def _sample(self, n: int, context: np.ndarray | None, start: int, mean: bool) -> np.ndarray:
-        beside = None if context is None else torch.from_numpy(context[start : start + n]).to(self._device)
-        likelihood = self._generate(n, beside)
-        return self.units_.inverse(likelihood.mean if mean else likelihood.sample(), drawn=not mean)
-
-    def _generate(self, n: int, context: Tensor | None) -> Distribution:
-        """p(x | z) for n draws of z from the prior."""
-        return sample(self.model_, n, context=context)
+    @abstractmethod
+    def _drawn(self, n: int, context: Tensor | None) -> Tensor:
+        """n draws of p(x), in the model's units."""
 
     def save(self, path: str | Path) -> None:
         """Writes the fitted estimator to one file, or into a folder; ``latens.load`` reads it."""
@@ -326,18 +311,14 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         return None if self.condition_ is None else self.condition_.encode(y, n)
 
     def _points(self, Z: Any) -> np.ndarray:
-        points = np.asarray(Z, dtype=np.float32)
-        if points.ndim != 2 or points.shape[1] != self.settings_["latents"]:
-            raise InputError(f"Expected latent points (n, {self.settings_['latents']}); got an array {points.shape}.")
+        points, size = np.asarray(Z, dtype=np.float32), self._n_features_out
+        if points.ndim != 2 or points.shape[1] != size:
+            raise InputError(f"Expected latent points (n, {size}); got an array {points.shape}.")
         if not np.isfinite(points).all():
             raise InputError("Expected finite latent points; got NaN or infinity.")
         if not len(points):
             raise InputError("Expected at least one latent point; got none.")
         return points
-
-    def _cut(self, z: Tensor) -> list[Tensor]:
-        """Latent points as the choices the model makes."""
-        return [z]
 
     @property
     def _block(self) -> int:
@@ -353,17 +334,6 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             return probe.device
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device={self.device!r} cannot be used here: {str(error).splitlines()[0]}") from error
-
-
-_COLLAPSED = (
-    "posterior collapse: 0 of {} latent dimensions carry information. Give the rate less weight early "
-    "(objective=Distortion() + Linear(0.0, 1.0, until=0.3) * Rate()), leave some of it free "
-    "(Distortion() + FreeBits(0.1)), or let the likelihood learn its scale (Normal('shared'))."
-)
-
-
-def _flat(latents: list[Tensor]) -> Tensor:
-    return torch.cat([z.flatten(1) for z in latents], 1)
 
 
 def _given(y: Any, source: Source) -> Any:

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from latens.distributions import Family
-from latens.nn import Spec
+from latens.models.flow import LAYERS
+from latens.nn import MLP, Spec
 from latens.objectives import Objective
 from latens.training import Schedule
 from latens.utils.errors import InputError
@@ -71,7 +72,7 @@ def _condition(name: str, value: Any) -> None:
 
 
 _OPEN = {"latents", "likelihood", "prior", "encoder", "decoder", "condition", "epochs", "batch_size", "learning_rate"}
-_OPEN |= {"clip", "patience", "device"}
+_OPEN |= {"clip", "patience", "device", "transforms", "network"}
 _CHECKS: dict[str, Check] = {
     "latents": _number(integer=True),
     "posterior": _a((Family, Spec), "a family such as Normal('element')"),
@@ -80,6 +81,10 @@ _CHECKS: dict[str, Check] = {
     "objective": _a(Objective, "an objective such as ELBO() or Distortion() + 4.0 * Rate()"),
     "encoder": _a((Spec, nn.Module), _NETWORK),
     "decoder": _a((Spec, nn.Module), _NETWORK),
+    "transforms": _number(integer=True),
+    "kind": lambda name, value: check_choice(name, value, tuple(LAYERS)),
+    "bins": _number(integer=True, zero=True),
+    "network": _a(MLP, "a perceptron such as MLP((128, 128))"),
     "condition": _condition,
     "epochs": _number(integer=True),
     "batch_size": _number(integer=True),

@@ -65,6 +65,19 @@ def network(schema: Schema) -> Choice:
     return Choice(MLP((width, width)), f"{size} values an example")
 
 
+def flow(schema: Schema, n: int) -> Choice:
+    """The network of each bijection of a flow."""
+    size = math.prod(schema.shape)
+    width = 128 if size <= 32 else 256
+    return Choice(MLP((width, width)), f"{size} values an example, {n} examples")
+
+
+def transforms(schema: Schema) -> Choice:
+    """How many bijections a flow is composed of."""
+    size = math.prod(schema.shape)
+    return Choice(1 if size == 1 else 3, f"{size} values an example")
+
+
 def batch_size(n: int, spec: Spec | Any) -> Choice:
     """Large enough to be quick, small enough for a few hundred steps an epoch."""
     value = 128 if n >= 2048 and not isinstance(spec, Conv) else 64 if n >= 512 else 32

@@ -109,10 +109,8 @@ def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dic
         if value is None:
             estimator.settings_[name] = getattr(estimator, name)
     estimator.history_ = History(**json.loads(notes["history"]))
-    estimator._n_features_out = estimator.settings_["latents"]
     units = _part(arrays, "units")
-    likelihood = estimator.settings_["likelihood"]
-    estimator.units_ = Units(estimator.schema_, likelihood, units["shift"].numpy(), units["scale"].numpy())
+    estimator.units_ = Units(estimator.schema_, estimator._family, units["shift"].numpy(), units["scale"].numpy())
     shape = estimator.units_.event_shape
     beside = None if estimator.condition_ is None else (len(estimator.condition_.classes),)
     with torch.random.fork_rng():

@@ -59,7 +59,9 @@ class Task:
 
 @torch.no_grad()
 def measures(d: Draw) -> dict[str, Tensor]:
-    """Distortion, rate, and rate by dimension, where the posterior has a density."""
+    """Distortion, rate, and rate by dimension, where the posterior has a density; nothing where nothing is latent."""
+    if not d.latents:
+        return {}
     out = {"distortion": d.expect(d.log_likelihood).mean().neg_()}
     if not all(latent.q.has_density for latent in d.latents):
         return out

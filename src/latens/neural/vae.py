@@ -9,7 +9,7 @@ from torch import nn
 
 from latens.distributions import Family, Normal
 from latens.models import Conditional, Model, StandardNormal, VariationalAutoencoder
-from latens.neural.base import NeuralDensity
+from latens.neural.latent import LatentDensity
 from latens.neural.scoring import log_likelihood
 from latens.nn import Site, Spec
 from latens.objectives import ELBO, Objective
@@ -19,7 +19,7 @@ from latens.utils.validation import check_positive
 Network = Spec | nn.Module | None
 
 
-class VAE(NeuralDensity):
+class VAE(LatentDensity):
     """p(x) = E_{z ~ p(z)}[p(x | z)], learned through its evidence lower bound with a posterior q(z | x).
 
     What is None is chosen from the data, and ``reasons_`` says why.
