@@ -1,0 +1,326 @@
+"""Maximum likelihood: the parameters of a family under which the rows are most probable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from latens.density import given as givens
+from latens.density.base import DensityEstimator
+from latens.density.choice import choose, figures
+from latens.density.families import named, of_rows
+from latens.density.families.base import Array, Domain, Family, Univariate
+from latens.density.families.joint import MultivariateNormal, MultivariateT, regression
+from latens.density.families.product import Product
+from latens.density.goodness import Test, tests
+from latens.density.validation import cast, check_points, check_probabilities, check_table, check_weights
+from latens.utils.errors import InputError
+from latens.utils.validation import check_fraction, check_positive
+
+
+class Parametric(DensityEstimator):
+    r"""$p(x) = p_{\hat\theta}(x)$ with $\hat\theta = \arg\max_\theta \sum_i w_i \log p_\theta(x_i)$.
+
+    A family of one number is, on a table of several columns, the product of independent columns with parameters of
+    their own. ``"normal"`` on several columns is the joint normal; write the value ``Normal()`` for independent ones.
+    Families of counts give masses, all others densities, also on integers, whose samples are rounded.
+
+    Args:
+        family: ``"auto"`` (the one of highest held-out likelihood among those for the type of the rows), or one of
+            normal, lognormal, exponential, gamma, beta, weibull, student-t, laplace, logistic, gumbel, pareto, uniform;
+            poisson, binomial, negative-binomial, geometric, zero-inflated-poisson; multivariate-normal,
+            multivariate-t, dirichlet; or a value of ``latens.density.families``; or the name of any continuous
+            distribution of scipy.stats, such as ``"cauchy"`` or ``"skewnorm"``, with scipy's names of parameters.
+        fixed: parameters that are known, by name: ``{"df": 4.0}``; for several columns a number or one for each.
+        cv: into how many parts ``"auto"`` divides the rows, each held out once.
+
+    Attributes:
+        family_: the family, a value.
+        params_: its parameters by name: numbers for one column, arrays (d,) for several; vectors and matrices for joint
+            families.
+        standard_errors_: likewise, from the observed information (the expected one for joint families); NaN where
+            fixed, or where no error follows from the curvature (the ends of a uniform, a limit).
+        information_: the observed information (p, p) of the free parameters that have an error, for one column.
+        n_effective_: Kish's number of rows, (sum w)^2 / sum w^2: n where weights are equal. Likelihood and errors are
+            for as many rows, so that a constant factor in all weights changes nothing.
+        log_likelihood_, aic_, bic_: of the fitted rows, in nats.
+        table_: where family is ``"auto"``: a mapping of columns, best candidate first, ready for a data frame: held-out
+            nats per example with their standard error, how far behind the best (paired, with its error), AIC, BIC, and
+            a note where a candidate cannot be fitted.
+        dtype_: the dtype of the data, and of samples.
+
+    Reference:
+        Fisher (1922), On the mathematical foundations of theoretical statistics; each family names its own method.
+
+    Example:
+        >>> X = [[0.0], [1.0], [2.0], [3.0]]
+        >>> normal = Parametric("normal").fit(X)
+        >>> normal.params_["loc"], round(normal.params_["scale"], 4), round(normal.standard_errors_["loc"], 4)
+        (1.5, 1.118, 0.559)
+        >>> normal.quantile([0.5, 0.975]).round(3)
+        array([1.5  , 3.691])
+    """
+
+    def __init__(self, family: Any = "auto", fixed: Mapping[str, Any] | None = None, cv: int = 5) -> None:
+        self.family = family
+        self.fixed = fixed
+        self.cv = cv
+
+    def fit(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None, upper: ArrayLike | None = None
+    ) -> Self:
+        """Find the parameters of highest likelihood for the rows of ``X`` (n, d) with weights (n,).
+
+        Args:
+            X: the rows.
+            y: not used.
+            sample_weight: how much each row counts.
+            upper: for censored rows, shape of X: each entry is known to lie in [X, upper]. Equal ones are exact,
+                ``inf`` above is right censored (lifetimes that go on), ``-inf`` in X left censored.
+
+        Raises:
+            InputError: the table or a weight cannot be used, the family cannot have such values, or no parameters have
+                the highest likelihood.
+        """
+        table, weights, above = self._rows(X, sample_weight, upper)
+        self.dtype_ = table.dtype
+        self.__dict__.pop("table_", None)
+        if isinstance(self.family, str) and self.family == "auto":
+            self.family_ = self._choose(table, weights, above)
+        else:
+            self.family_ = named(self.family, table.shape[1])
+        self._weight = np.array([weights.sum(), weights @ weights])
+        self._learn(self._model.digest(table, weights, above), keep=above is None)
+        return self
+
+    def partial_fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn from further rows too, as if all had been fitted at once; only sufficient statistics are kept.
+
+        Raises:
+            InputError: the family has none (Student-t, Laplace, Weibull, ...), or is ``"auto"``.
+        """
+        if isinstance(self.family, str) and self.family == "auto":
+            raise InputError("partial_fit expects a family by name, since 'auto' needs all rows at once.")
+        if not hasattr(self, "family_"):
+            self._check_streams(of_rows(named(self.family, 1)))
+            return self.fit(X, y, sample_weight)
+        self._check_streams(self._model)
+        table = check_table(self, X, reset=False)
+        weights = check_weights(sample_weight, len(table))
+        table, weights = table[weights > 0], weights[weights > 0]
+        self.dtype_ = np.result_type(self.dtype_, table.dtype)
+        self._weight = self._weight + np.array([weights.sum(), weights @ weights])
+        self._learn(self._model.merge(self._digest, self._model.digest(table, weights)), keep=True)
+        return self
+
+    def _check_streams(self, model: Family) -> None:
+        if not model.streams or (hasattr(self, "family_") and not hasattr(self, "_digest")):
+            raise InputError(f"{model.name} needs all rows at once: nothing less is sufficient; call fit.")
+
+    def _learn(self, digest: Any, keep: bool) -> None:
+        if self.fixed is not None and not isinstance(self.fixed, Mapping):
+            raise InputError(f"fixed expects a mapping of names to numbers; got {self.fixed!r}.")
+        estimate = self._model.estimate(digest, self.fixed or {})
+        self.__dict__.pop("_digest", None)
+        if keep and self._model.streams:
+            self._digest = digest
+        self.n_effective_ = float(self._weight[0] ** 2 / self._weight[1])
+        self.params_ = estimate.params
+        self.standard_errors_ = {name: e / self.n_effective_**0.5 for name, e in estimate.errors.items()}
+        self.information_ = None if estimate.information is None else estimate.information * self.n_effective_
+        criteria = figures(estimate, self.n_effective_)
+        self.log_likelihood_, self.aic_, self.bic_ = (criteria[k] for k in ("log_likelihood", "aic", "bic"))
+
+    def _choose(self, table: Array, weights: Array, upper: Array | None) -> Univariate | Family:
+        check_positive("cv", self.cv, integer=True)
+        if self.fixed:
+            raise InputError("fixed expects a family by name; family is 'auto'.")
+        kish = weights * (weights.sum() / (weights @ weights))
+        family, self.table_ = choose(table, kish, upper, max(int(self.cv), 2))
+        return family
+
+    def _rows(self, X: Any, sample_weight: ArrayLike | None, upper: Any) -> tuple[Array, Array, Array | None]:
+        """Rows that count, their weights, and the upper ends where there are any."""
+        if upper is None:
+            table = check_table(self, X, reset=True)
+            weights = check_weights(sample_weight, len(table))
+            return table[weights > 0], weights[weights > 0], None
+        lower, above = (_bound("X", X), _bound("upper", upper))
+        check_table(self, X if np.isfinite(lower).all() else np.where(np.isneginf(lower), 0.0, lower), reset=True)
+        if lower.shape != above.shape or not (lower <= above).all() or np.isneginf(above).any():
+            raise InputError(f"upper expects the shape of X, {lower.shape}, nowhere below it; got {above.shape}.")
+        weights = check_weights(sample_weight, len(lower))
+        return lower[weights > 0], weights[weights > 0], above[weights > 0]
+
+    @property
+    def _model(self) -> Family:
+        return of_rows(self.family_)
+
+    def score_samples(self, X: ArrayLike, y: Any = None) -> np.ndarray:
+        """log p(x) of each row of ``X`` (n, d): (n,) float64 in nats, ``-inf`` outside the support."""
+        check_is_fitted(self)
+        return self._model.log_prob(check_table(self, X, reset=False), self.params_)
+
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
+        """``n_samples`` rows (n_samples, d)."""
+        check_is_fitted(self)
+        check_positive("n_samples", n_samples, integer=True)
+        return cast(self._model.draw(self.params_, n_samples, check_random_state(random_state)), self.dtype_)
+
+    def cdf(self, x: ArrayLike) -> np.ndarray:
+        """P(X <= x), of one column: (m,) for x (m,) or (m, 1)."""
+        points = check_points(self, x)
+        return self._law.cdf(points)
+
+    def quantile(self, q: ArrayLike) -> np.ndarray:
+        """The least x with P(X <= x) >= q, of one column: (m,) for q (m,) in [0, 1]."""
+        q = check_probabilities(q)
+        family, theta = self._column
+        return np.maximum(family.scipy(theta).ppf(q), family.support(theta)[0])
+
+    @property
+    def _column(self) -> tuple[Univariate, Array]:
+        """The family and the parameters of the one column."""
+        check_is_fitted(self)
+        model = self._model
+        if not isinstance(model, Product) or self.n_features_in_ != 1:
+            raise InputError(
+                f"cdf, quantile and goodness of fit are for one column; {model.name} has {self.n_features_in_}."
+            )
+        return model.family, model.thetas(self.params_)[0]
+
+    @property
+    def _law(self) -> Any:
+        family, theta = self._column
+        return family.scipy(theta)
+
+    def confidence_intervals(self, level: float = 0.95) -> dict[str, tuple[Any, Any]]:
+        r"""Wald's intervals, $\hat u \pm z_{(1 + level) / 2}\, se(\hat u)$, by name.
+
+        u is the parameter itself on the real line, its logarithm where it is positive, its logit in the unit interval,
+        so that no interval leaves the domain. Coverage is asymptotic. NaN where there is no standard error.
+        """
+        check_is_fitted(self)
+        check_fraction("level", level)
+        z = float(ndtri((1 + level) / 2))
+        intervals = {}
+        for name, value in self.params_.items():
+            domain = self._model.domain(name)
+            intervals[name] = _interval(domain, np.asarray(value), z * np.asarray(self.standard_errors_[name]))
+        return intervals
+
+    def goodness_of_fit(
+        self,
+        X: ArrayLike,
+        fitted: bool = True,
+        n_resamples: int = 999,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> Mapping[str, Test]:
+        """Kolmogorov-Smirnov and Anderson-Darling for a continuous column, chi-square for counts.
+
+        The p-value is the share of tables drawn from the fitted density whose statistic is as large. Where X are the
+        rows of ``fit`` the parameters are learnt anew from each of these, since tests for known parameters would hardly
+        ever reject.
+
+        Args:
+            X: (n, 1), all of the same weight.
+            fitted: whether these rows were used in ``fit``; False for new ones.
+            n_resamples: how many tables are drawn; p-values are multiples of about 1 / n_resamples.
+            random_state: for the draws.
+
+        Returns:
+            ``{"kolmogorov-smirnov": Test(statistic, p_value), "anderson-darling": ...}`` or ``{"chi-square": ...}``.
+
+        Reference:
+            Stute, Gonzales Manteiga and Presedo Quindimil (1993), Bootstrap based goodness-of-fit-tests.
+        """
+        family, theta = self._column
+        check_positive("n_resamples", n_resamples, integer=True)
+        x = check_table(self, X, reset=False)[:, 0].astype(np.float64)
+        family.check(x)
+        model = Product(family)
+
+        def refit(y: Array) -> Array:
+            digest = model.digest(y[:, None], np.ones(len(y)))
+            return model.thetas(model.estimate(digest, self.fixed or {}).params)[0]
+
+        return tests(family, x, theta, refit if fitted else None, n_resamples, check_random_state(random_state))
+
+    def condition(self, given: Any) -> Parametric:
+        """The density of the other columns, given some: closed form for the normal, the t, and independent columns.
+
+        Args:
+            given: a row (d,) with NaN where it is open, or ``{column: value}`` by index or name.
+
+        Raises:
+            InputError: the family has no such form (Dirichlet).
+        """
+        check_is_fitted(self)
+        known, values = givens.known(self, given)
+        model = self._model
+        conditional = Parametric(self.family_)
+        if isinstance(model, MultivariateNormal | MultivariateT):
+            conditional.family_, conditional.params_ = model.condition(self.params_, known, values)
+        elif isinstance(model, Product):
+            conditional.family_ = self.family_
+            conditional.params_ = model.named(model.thetas(self.params_)[~known].T)
+        else:
+            raise InputError(f"{model.name} has no closed form for some of its columns.")
+        conditional.n_features_in_, conditional.dtype_ = int((~known).sum()), self.dtype_
+        if hasattr(self, "feature_names_in_"):
+            conditional.feature_names_in_ = self.feature_names_in_[~known]
+        return conditional
+
+    def complete(self, X: ArrayLike) -> np.ndarray:
+        """``X`` (n, d) as float64 with every NaN replaced by its mean given the known entries of its row.
+
+        Raises:
+            InputError: a mean that is not finite (t with few degrees of freedom), or Dirichlet.
+        """
+        check_is_fitted(self)
+        table = check_table(self, X, reset=False, missing=True).astype(np.float64)
+        patterns, which = np.unique(~np.isnan(table), axis=0, return_inverse=True)
+        for i, known in enumerate(patterns):
+            if not known.all():
+                at = np.ix_(which.ravel() == i, ~known)
+                table[at] = self._expected(known, table[which.ravel() == i])
+        return table
+
+    def _expected(self, known: Array, rows: Array) -> Array:
+        """The means of the unknown columns."""
+        model = self._model
+        if isinstance(model, Product):
+            means = [model.family.scipy(theta).mean() for theta in model.thetas(self.params_)[~known]]
+        elif isinstance(model, MultivariateNormal | MultivariateT):
+            centre, spread = ("mean", "covariance") if isinstance(model, MultivariateNormal) else ("loc", "scale")
+            means = regression(self.params_[centre], self.params_[spread], known, rows)[0]
+        else:
+            raise InputError(f"{model.name} has no closed form for some of its columns.")
+        if not np.isfinite(means).all():
+            raise InputError(f"{model.name} with these parameters has no mean to fill in.")
+        return np.asarray(means)
+
+
+def _bound(name: str, values: Any) -> Array:
+    try:
+        bound = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} expects numbers; got something else.") from None
+    bound = bound[:, None] if bound.ndim == 1 and name == "upper" else bound
+    if np.isnan(bound).any():
+        raise InputError(f"{name} holds NaN; write -inf and inf for what is not known.")
+    return bound
+
+
+def _interval(domain: Domain, value: Array, reach: Array) -> tuple[Any, Any]:
+    with np.errstate(all="ignore"):
+        slope = domain.slope(value)
+        ends = (domain.back(domain.free(value) + sign * reach / slope) for sign in (-1, 1))
+        low, high = (np.where(np.isnan(reach), np.nan, end) for end in ends)
+    return (float(low), float(high)) if value.ndim == 0 else (low, high)
