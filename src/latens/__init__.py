@@ -16,9 +16,15 @@ from importlib import import_module
 from os import PathLike
 from typing import Any
 
-_ROOM_OF = {"AutoEncoder": "neural", "Flow": "neural", "Histogram": "density", "VAE": "neural"}
+_ROOM_OF = {
+    "AutoEncoder": "neural",
+    "Flow": "neural",
+    "Histogram": "density",
+    "Parametric": "density",
+    "VAE": "neural",
+}
 
-__all__ = ["VAE", "AutoEncoder", "Flow", "Histogram", "__version__", "load"]
+__all__ = ["VAE", "AutoEncoder", "Flow", "Histogram", "Parametric", "__version__", "load"]
 
 
 def load(path: str | PathLike[str], **options: Any) -> Any:

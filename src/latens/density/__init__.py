@@ -15,5 +15,6 @@ prior. Nothing in this room imports torch.
 
 from latens.density.base import DensityEstimator
 from latens.density.histogram import Histogram
+from latens.density.parametric import Parametric
 
-__all__ = ["DensityEstimator", "Histogram"]
+__all__ = ["DensityEstimator", "Histogram", "Parametric"]
