@@ -81,8 +81,9 @@ def _folds(X: Array, folds: int) -> Array:
 
 def _judge(family: Univariate | Family, X: Array, w: Array, upper: Array | None, fold: Array) -> dict[str, Any]:
     model, n, nothing = of_rows(family), w.sum(), float("nan")
-    row = dict.fromkeys(("n_parameters", "log_likelihood", "aic", "bic", "held_out", "held_out_error"), nothing)
-    row = {"family": family.name, **row, "scores": np.full(len(X), np.nan), "note": ""}
+    keys = ("n_parameters", "log_likelihood", "aic", "bic", "held_out", "held_out_error")
+    row: dict[str, Any] = {"family": family.name, **dict.fromkeys(keys, nothing)}
+    row |= {"scores": np.full(len(X), np.nan), "note": ""}
     try:
         estimate = model.estimate(model.digest(X, w, upper), {})
         row.update(figures(estimate, n))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from latens.density import given as givens
@@ -22,6 +23,10 @@ from latens.density.goodness import Test, tests
 from latens.density.validation import cast, check_points, check_probabilities, check_table, check_weights
 from latens.utils.errors import InputError
 from latens.utils.validation import check_fraction, check_positive
+
+
+def _streams(density: Any) -> bool:
+    return density.family != "auto" and of_rows(named(density.family, 1)).streams
 
 
 class Parametric(DensityEstimator):
@@ -38,7 +43,7 @@ class Parametric(DensityEstimator):
             multivariate-t, dirichlet; or a value of ``latens.density.families``; or the name of any continuous
             distribution of scipy.stats, such as ``"cauchy"`` or ``"skewnorm"``, with scipy's names of parameters.
         fixed: parameters that are known, by name: ``{"df": 4.0}``; for several columns a number or one for each.
-        cv: into how many parts ``"auto"`` divides the rows, each held out once.
+        folds: into how many parts ``"auto"`` divides the rows, each held out once.
 
     Attributes:
         family_: the family, a value.
@@ -67,10 +72,10 @@ class Parametric(DensityEstimator):
         array([1.5  , 3.691])
     """
 
-    def __init__(self, family: Any = "auto", fixed: Mapping[str, Any] | None = None, cv: int = 5) -> None:
+    def __init__(self, family: Any = "auto", fixed: Mapping[str, Any] | None = None, folds: int = 5) -> None:
         self.family = family
         self.fixed = fixed
-        self.cv = cv
+        self.folds = folds
 
     def fit(
         self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None, upper: ArrayLike | None = None
@@ -99,18 +104,20 @@ class Parametric(DensityEstimator):
         self._learn(self._model.digest(table, weights, above), keep=above is None)
         return self
 
+    @available_if(_streams)
     def partial_fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn from further rows too, as if all had been fitted at once; only sufficient statistics are kept.
 
+        It is there for families that have them: normal, lognormal, exponential, gamma, beta, pareto, uniform, all
+        counts, multivariate-normal and dirichlet.
+
         Raises:
-            InputError: the family has none (Student-t, Laplace, Weibull, ...), or is ``"auto"``.
+            InputError: as ``fit``; or ``fit`` saw censored rows.
         """
-        if isinstance(self.family, str) and self.family == "auto":
-            raise InputError("partial_fit expects a family by name, since 'auto' needs all rows at once.")
         if not hasattr(self, "family_"):
-            self._check_streams(of_rows(named(self.family, 1)))
             return self.fit(X, y, sample_weight)
-        self._check_streams(self._model)
+        if not hasattr(self, "_digest"):
+            raise InputError("partial_fit goes on from exact rows only; the fitted ones were censored. Call fit.")
         table = check_table(self, X, reset=False)
         weights = check_weights(sample_weight, len(table))
         table, weights = table[weights > 0], weights[weights > 0]
@@ -119,14 +126,14 @@ class Parametric(DensityEstimator):
         self._learn(self._model.merge(self._digest, self._model.digest(table, weights)), keep=True)
         return self
 
-    def _check_streams(self, model: Family) -> None:
-        if not model.streams or (hasattr(self, "family_") and not hasattr(self, "_digest")):
-            raise InputError(f"{model.name} needs all rows at once: nothing less is sufficient; call fit.")
-
     def _learn(self, digest: Any, keep: bool) -> None:
         if self.fixed is not None and not isinstance(self.fixed, Mapping):
             raise InputError(f"fixed expects a mapping of names to numbers; got {self.fixed!r}.")
-        estimate = self._model.estimate(digest, self.fixed or {})
+        try:
+            estimate = self._model.estimate(digest, self.fixed or {})
+        except InputError as error:
+            one = self._weight[0] ** 2 == self._weight[1]
+            raise InputError(f"1 sample is too few: {error}" if one else str(error)) from None
         self.__dict__.pop("_digest", None)
         if keep and self._model.streams:
             self._digest = digest
@@ -138,11 +145,11 @@ class Parametric(DensityEstimator):
         self.log_likelihood_, self.aic_, self.bic_ = (criteria[k] for k in ("log_likelihood", "aic", "bic"))
 
     def _choose(self, table: Array, weights: Array, upper: Array | None) -> Univariate | Family:
-        check_positive("cv", self.cv, integer=True)
+        check_positive("folds", self.folds, integer=True)
         if self.fixed:
             raise InputError("fixed expects a family by name; family is 'auto'.")
         kish = weights * (weights.sum() / (weights @ weights))
-        family, self.table_ = choose(table, kish, upper, max(int(self.cv), 2))
+        family, self.table_ = choose(table, kish, upper, max(int(self.folds), 2))
         return family
 
     def _rows(self, X: Any, sample_weight: ArrayLike | None, upper: Any) -> tuple[Array, Array, Array | None]:
@@ -176,7 +183,9 @@ class Parametric(DensityEstimator):
     def cdf(self, x: ArrayLike) -> np.ndarray:
         """P(X <= x), of one column: (m,) for x (m,) or (m, 1)."""
         points = check_points(self, x)
-        return self._law.cdf(points)
+        family, theta = self._column
+        with np.errstate(over="ignore"):
+            return family.scipy(theta).cdf(points)
 
     def quantile(self, q: ArrayLike) -> np.ndarray:
         """The least x with P(X <= x) >= q, of one column: (m,) for q (m,) in [0, 1]."""
@@ -190,15 +199,9 @@ class Parametric(DensityEstimator):
         check_is_fitted(self)
         model = self._model
         if not isinstance(model, Product) or self.n_features_in_ != 1:
-            raise InputError(
-                f"cdf, quantile and goodness of fit are for one column; {model.name} has {self.n_features_in_}."
-            )
+            what = f"{model.name} of {self.n_features_in_} columns"
+            raise InputError(f"cdf, quantile and goodness of fit are for one column and its own family; got {what}.")
         return model.family, model.thetas(self.params_)[0]
-
-    @property
-    def _law(self) -> Any:
-        family, theta = self._column
-        return family.scipy(theta)
 
     def confidence_intervals(self, level: float = 0.95) -> dict[str, tuple[Any, Any]]:
         r"""Wald's intervals, $\hat u \pm z_{(1 + level) / 2}\, se(\hat u)$, by name.
@@ -296,7 +299,7 @@ class Parametric(DensityEstimator):
         """The means of the unknown columns."""
         model = self._model
         if isinstance(model, Product):
-            means = [model.family.scipy(theta).mean() for theta in model.thetas(self.params_)[~known]]
+            means = np.array([model.family.scipy(theta).mean() for theta in model.thetas(self.params_)[~known]])
         elif isinstance(model, MultivariateNormal | MultivariateT):
             centre, spread = ("mean", "covariance") if isinstance(model, MultivariateNormal) else ("loc", "scale")
             means = regression(self.params_[centre], self.params_[spread], known, rows)[0]
@@ -304,7 +307,7 @@ class Parametric(DensityEstimator):
             raise InputError(f"{model.name} has no closed form for some of its columns.")
         if not np.isfinite(means).all():
             raise InputError(f"{model.name} with these parameters has no mean to fill in.")
-        return np.asarray(means)
+        return means
 
 
 def _bound(name: str, values: Any) -> Array:

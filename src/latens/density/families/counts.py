@@ -138,16 +138,16 @@ class Binomial(_Counts):
         return float(min(np.clip(np.floor(found) + np.arange(-1.0, 3.0), least, None), key=lost))
 
     def scipy(self, theta: Array) -> Any:
-        return stats.binom(*theta)
+        return stats.binom(int(theta[0]), theta[1])
 
 
 @dataclass(frozen=True, repr=False)
 class NegativeBinomial(_Counts):
     r"""$P(k) = \frac{\Gamma(k + r)}{k!\,\Gamma(r)} \left(\frac{r}{r + m}\right)^r \left(\frac{m}{r + m}\right)^k$.
 
-    Parameters ``r`` and ``mean`` (m). A Poisson whose rate is gamma distributed with shape r, any positive number; the variance is m + m^2 / r. scipy
-    writes n = r and p = r / (r + m). Where the variance of the rows is not above their mean, the likelihood grows with
-    r for ever: ``r`` is infinity, the Poisson limit.
+    Parameters ``r`` and ``mean`` (m). A Poisson whose rate is gamma distributed with shape r, any positive number; the
+    variance is m + m^2 / r. scipy writes n = r and p = r / (r + m). Where the variance of the rows is not above their
+    mean, the likelihood grows with r for ever: ``r`` is infinity, the Poisson limit.
 
     Reference:
         Anscombe (1950), Sampling theory of the negative binomial and logarithmic series distributions.

@@ -75,11 +75,11 @@ def log_mass(family: Univariate, bounds: Array, theta: Array) -> Array:
     """log P(lower <= x <= upper) for each column of bounds (2, c), from the side where it is told precisely."""
     law = family.scipy(theta)
     low, high = (bounds[0] - 1, bounds[1]) if family.discrete else bounds
-    right = law.cdf(low) > 0.5
-    mass = np.where(right, law.sf(low) - law.sf(high), law.cdf(high) - law.cdf(low))
-    with np.errstate(divide="ignore"):
+    with np.errstate(all="ignore"):
+        right = law.cdf(low) > 0.5
+        mass = np.where(right, law.sf(low) - law.sf(high), law.cdf(high) - law.cdf(low))
         inner = np.log(np.maximum(mass, 0.0))
-    return np.where(np.isinf(bounds[1]), law.logsf(low), np.where(np.isinf(bounds[0]), law.logcdf(high), inner))
+        return np.where(np.isinf(bounds[1]), law.logsf(low), np.where(np.isinf(bounds[0]), law.logcdf(high), inner))
 
 
 def maximise(likelihood: Likelihood, start: Array, free: Array) -> Array:
@@ -108,14 +108,14 @@ def maximise(likelihood: Likelihood, start: Array, free: Array) -> Array:
         if (theta > limits).any():
             theta, free = np.where(theta > limits, np.inf, theta), free & (theta <= limits)
             value = likelihood.value(theta)
-        if not np.isfinite(theta).all() or _escaped(theta, domains):
+        if _escaped(theta[free], [d for d, f in zip(domains, free) if f]):
             break
     shown = ", ".join(f"{p.name} = {v:.3g}" for p, v in zip(likelihood.family.parameters, theta))
     raise no_maximum(likelihood.family.name, f"it still grows at {shown}", "Choose another family, or fix a parameter.")
 
 
 def _escaped(theta: Array, domains: list) -> bool:
-    return any(d is POSITIVE and not 1e-150 < v < 1e150 for d, v in zip(domains, theta))
+    return any(not (1e-150 < v < 1e150 if d is POSITIVE else np.isfinite(v)) for d, v in zip(domains, theta))
 
 
 def _moved(theta: Array, step: Array, domains: list, free: Array) -> Array:
@@ -126,21 +126,21 @@ def _moved(theta: Array, step: Array, domains: list, free: Array) -> Array:
 
 def _step(likelihood: Likelihood, theta: Array, domains: list, free: Array) -> tuple[Array, float]:
     """Newton's step in the free coordinates, uphill also where the likelihood is not concave, and its promised gain."""
-    gradient, hessian = likelihood.gradient(theta), likelihood.hessian(theta)
-    slope = np.array([d.slope(v) for d, v in zip(domains, theta)], dtype=float)
-    bend = np.array([d.bend(v) for d, v in zip(domains, theta)], dtype=float)
-    down = slope * gradient
+    at, step = np.flatnonzero(free), np.zeros(len(theta))
+    gradient, hessian = likelihood.gradient(theta)[at], likelihood.hessian(theta)[np.ix_(at, at)]
+    sizes = steps(likelihood.family, theta)
+    slope = np.array([sizes[i] if domains[i] is REAL else domains[i].slope(theta[i]) for i in at], dtype=float)
+    bend = np.array([domains[i].bend(theta[i]) for i in at], dtype=float)
+    rise = slope * gradient
     curved = slope[:, None] * hessian * slope + np.diag(bend * gradient)
-    unit = np.array([steps(likelihood.family, theta)[i] if d is REAL else 1.0 for i, d in enumerate(domains)])
-    down, curved = (unit * down)[free], (unit[:, None] * curved * unit)[np.ix_(free, free)]
-    step = np.zeros(len(theta))
-    if not np.isfinite(curved).all() or not np.isfinite(down).all():
+    if not np.isfinite(curved).all() or not np.isfinite(rise).all():
         return step, 0.0
     values, vectors = np.linalg.eigh(-curved)
     values = np.maximum(np.abs(values), 1e-9 * np.abs(values).max() + 1e-300)
-    step[free] = vectors @ (vectors.T @ down / values)
-    step /= max(1.0, np.abs(step).max() / 2.0)
-    return unit * step, float(step[free] @ down)
+    moved = vectors @ (vectors.T @ rise / values)
+    moved /= max(1.0, np.abs(moved).max() / 2)
+    step[at] = [m * sizes[i] if domains[i] is REAL else m for m, i in zip(moved, at)]
+    return step, float(moved @ rise)
 
 
 def climb(likelihood: Likelihood, start: Array, free: Array) -> Array:

@@ -141,7 +141,8 @@ class Product(Family):
         x = x.astype(np.float64)
         inside = self.family.inside(x, *self.family.support(theta))
         out = np.full(len(x), -np.inf)
-        out[inside] = self.family.log_density(self.family.statistics(x[inside]), theta)
+        with np.errstate(over="ignore", under="ignore"):
+            out[inside] = self.family.log_density(self.family.statistics(x[inside]), theta)
         return out
 
     def log_mass(self, lower: Array, upper: Array, params: Mapping[str, Any]) -> Array:

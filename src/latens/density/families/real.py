@@ -19,9 +19,8 @@ def weighted_quantile(x: Array, w: Array, q: float) -> float:
     """The middle of the values x at which the share q of the weight w lies on either side."""
     order = np.argsort(x)
     below = np.cumsum(w[order]) / w.sum()
-    first = np.searchsorted(below, q - 1e-12)
-    last = np.searchsorted(below, q + 1e-12)
-    return float(x[order[first]] + x[order[min(last, len(x) - 1)]]) / 2
+    first, last = np.searchsorted(below, np.array([q - 1e-12, q + 1e-12]))
+    return float(x[order[first]] + x[order[min(int(last), len(x) - 1)]]) / 2
 
 
 def middle(x: Array, w: Array) -> tuple[float, float]:
@@ -87,9 +86,10 @@ class Normal(Univariate):
 class StudentT(Univariate):
     r"""$p(x) = \frac{1}{\sigma \sqrt{\nu} B(\nu/2, 1/2)} (1 + z^2 / \nu)^{-(\nu + 1) / 2}$.
 
-    Here $z = (x - \mu) / \sigma$; parameters ``df`` ($\nu$), ``loc``, ``scale``. Where the likelihood grows with df for ever, the tails are no heavier
-    than a normal's: ``df`` is infinity, the normal limit. With df free the likelihood is unbounded at a scale of zero
-    (any row, df towards 0); the maximum meant is the local one, and rows of which too many are equal are refused.
+    Here $z = (x - \mu) / \sigma$; parameters ``df`` ($\nu$), ``loc``, ``scale``. Where the likelihood grows with df for
+    ever, the tails are no heavier than a normal's: ``df`` is infinity, the normal limit. With df free the likelihood is
+    unbounded at a scale of zero (any row, df towards 0); the maximum meant is the local one, and rows of which too many
+    are equal are refused.
 
     Reference:
         Lange, Little and Taylor (1989), Robust statistical modeling using the t distribution.
