@@ -11,16 +11,19 @@ from scipy import stats
 from sklearn.base import clone
 
 import latens
-from latens.density import Histogram
+from latens.density import Histogram, Parametric
+from latens.density.families import Normal
 from latens.utils.errors import InputError
 
 _RNG = np.random.RandomState(0)
+_PARETO = 1.5 * (1 + np.random.RandomState(3).pareto(4.0, size=(300, 1)))
 LINES = {
     "gauss": _RNG.normal(3.0, 2.0, size=(300, 1)),
     "bimodal": np.r_[_RNG.normal(-4.0, 1.0, 150), _RNG.normal(3.0, 0.5, 150)][:, None],
     "skewed": _RNG.gamma(2.0, 1.5, size=(300, 1)),
     "heavy": _RNG.standard_t(2.5, size=(300, 1)),
     "unit": _RNG.beta(2.0, 3.0, size=(300, 1)),
+    "pareto": _PARETO,
     "ties": np.repeat(np.arange(5.0), [9, 1, 30, 20, 7])[:, None],
 }
 PLANES = {
@@ -58,15 +61,39 @@ LINE = {
     "Histogram by count": Case(lambda: Histogram(12), "bimodal", lambda h: h.bin_edges_[0]),
     "Histogram by likelihood": Case(lambda: Histogram(), "skewed", lambda h: h.bin_edges_[0], repeats=False),
     "Bayesian blocks": Case(lambda: Histogram("bayesian-blocks"), "gauss", lambda h: h.bin_edges_[0], repeats=False),
+    "Normal": Case(lambda: Parametric("normal"), "gauss"),
+    "Student t": Case(lambda: Parametric("student-t"), "heavy"),
+    "Student t of known df": Case(lambda: Parametric("student-t", fixed={"df": 3.0}), "gauss"),
+    "Laplace": Case(lambda: Parametric("laplace"), "gauss", lambda p: [p.params_["loc"]]),
+    "Logistic": Case(lambda: Parametric("logistic"), "bimodal"),
+    "Gumbel": Case(lambda: Parametric("gumbel"), "skewed"),
+    "Uniform": Case(lambda: Parametric("uniform"), "unit", lambda p: [p.params_["low"], p.params_["high"]]),
+    "Log-normal": Case(lambda: Parametric("lognormal"), "skewed", lambda p: [0.0], moves=False),
+    "Exponential": Case(lambda: Parametric("exponential"), "skewed", lambda p: [0.0], moves=False),
+    "Gamma": Case(lambda: Parametric("gamma"), "skewed", lambda p: [0.0], moves=False),
+    "Weibull": Case(lambda: Parametric("weibull"), "skewed", lambda p: [0.0], moves=False),
+    "Beta": Case(lambda: Parametric("beta"), "unit", lambda p: [0.0, 1.0], moves=False),
+    "Pareto": Case(lambda: Parametric("pareto"), "pareto", lambda p: [p.params_["scale"]], moves=False),
+    "Best of the families": Case(lambda: Parametric(), "heavy", repeats=False),
 }
 """Continuous densities of one column."""
 
 PLANE = {
     "Histogram": Case(lambda: Histogram(6), "two groups"),
+    "Multivariate normal": Case(lambda: Parametric("normal"), "correlated"),
+    "Multivariate t": Case(lambda: Parametric("multivariate-t"), "three"),
+    "Independent normals": Case(lambda: Parametric(Normal()), "two groups"),
 }
 """Continuous densities of several columns."""
 
-COUNT: dict[str, Case] = {}
+COUNT = {
+    "Poisson": Case(lambda: Parametric("poisson"), "poisson"),
+    "Negative binomial": Case(lambda: Parametric("negative-binomial"), "overdispersed"),
+    "Geometric": Case(lambda: Parametric("geometric"), "overdispersed"),
+    "Zero-inflated Poisson": Case(lambda: Parametric("zero-inflated-poisson"), "many zeros"),
+    "Binomial": Case(lambda: Parametric("binomial", fixed={"n": 15}), "poisson"),
+    "Best of the counts": Case(lambda: Parametric(), "many zeros", repeats=False),
+}
 """Masses on 0, 1, 2, ..."""
 
 
