@@ -20,11 +20,23 @@ _ROOM_OF = {
     "AutoEncoder": "neural",
     "Flow": "neural",
     "Histogram": "density",
+    "LogisticRegression": "density",
     "Parametric": "density",
+    "Regression": "density",
     "VAE": "neural",
 }
 
-__all__ = ["VAE", "AutoEncoder", "Flow", "Histogram", "Parametric", "__version__", "load"]
+__all__ = [
+    "VAE",
+    "AutoEncoder",
+    "Flow",
+    "Histogram",
+    "LogisticRegression",
+    "Parametric",
+    "Regression",
+    "__version__",
+    "load",
+]
 
 
 def load(path: str | PathLike[str], **options: Any) -> Any:

@@ -14,7 +14,19 @@ prior. Nothing in this room imports torch.
 """
 
 from latens.density.base import DensityEstimator
+from latens.density.conditional import ConditionalEstimator
 from latens.density.histogram import Histogram
+from latens.density.logistic import LogisticRegression
 from latens.density.parametric import Parametric
+from latens.density.regression import Regression
+from latens.density.separation import Separation
 
-__all__ = ["DensityEstimator", "Histogram", "Parametric"]
+__all__ = [
+    "ConditionalEstimator",
+    "DensityEstimator",
+    "Histogram",
+    "LogisticRegression",
+    "Parametric",
+    "Regression",
+    "Separation",
+]

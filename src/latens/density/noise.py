@@ -1,0 +1,350 @@
+"""How y scatters around what a regression says: each noise model with its exact maximum likelihood fit.
+
+A noise model is $p(y \\mid \\eta)$ with $\\eta = \\theta^\\top \\phi(x)$, where the features $\\phi$ of a ``Design``
+are uncorrelated with variance 1.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from scipy import stats
+from scipy.optimize import linprog, minimize_scalar
+from scipy.special import gammaln, pdtr, stdtr
+
+from latens.density.newton import newton
+from latens.density.separation import Separation, flat, grows_forever
+from latens.utils.errors import InputError
+from latens.utils.value import Value
+
+_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
+_NODE_WEIGHTS = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
+_LEAST = 1e-18
+_ALL_ZERO = (
+    "The counts are all 0 in some region that a plane cuts off, so their likelihood grows without end as the rate "
+    "there falls to 0; the coefficients are those after which less than 1e-11 nats an example could still be won."
+)
+
+
+class Noise(Value, ABC):
+    """p(y | eta), and how it is fitted."""
+
+    n_parameters = 1
+    """How many numbers are fitted beside theta."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[Self, np.ndarray]:
+        """The noise and theta (p,) of greatest likelihood, for features (n, p), y (n,) and weights (n,)."""
+
+    @abstractmethod
+    def log_prob(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        """log p(y | eta), in nats."""
+
+    @abstractmethod
+    def cdf(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        """P(Y <= y | eta)."""
+
+    @abstractmethod
+    def quantile(self, q: float, eta: np.ndarray) -> np.ndarray:
+        """The least y with P(Y <= y | eta) >= q."""
+
+    @abstractmethod
+    def draw(self, eta: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+        """One y for each eta."""
+
+    def centre(self, eta: np.ndarray) -> np.ndarray:
+        """The mean of y, where it has one."""
+        return eta
+
+    def mode(self, eta: np.ndarray) -> np.ndarray:
+        """The y of greatest density."""
+        return eta
+
+    def covariance(self, features: np.ndarray, theta: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The inverse of Fisher's information about theta: (p, p)."""
+        return np.eye(len(theta)) / (self.information * weights.sum())
+
+    @property
+    def information(self) -> float:
+        """Fisher's information of one y about eta."""
+        raise NotImplementedError
+
+    def interval(
+        self, eta: np.ndarray, error: np.ndarray, level: float, rows: float, spare: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where y lies with this probability, when eta is known up to a normal ``error``: two of (n,).
+
+        The quantiles of the noise averaged over eta by 24 nodes of Gauss and Hermite, found by bisection.
+        """
+        etas = eta + error * _NODES[:, None]  # (K, n)
+        low, high = (self._averaged_quantile(q, etas) for q in ((1 - level) / 2, (1 + level) / 2))
+        return low, high
+
+    def _averaged_quantile(self, q: float, etas: np.ndarray) -> np.ndarray:
+        ends = self.quantile(q, etas)
+        below, above = ends.min(axis=0), ends.max(axis=0)
+        for _ in range(45):
+            middle = (below + above) / 2
+            enough = _NODE_WEIGHTS @ self.cdf(middle, etas) >= q
+            below, above = np.where(enough, below, middle), np.where(enough, middle, above)
+        return above
+
+
+@dataclass(frozen=True, repr=False)
+class NormalNoise(Noise):
+    """y = eta + scale * epsilon, epsilon standard normal: least squares."""
+
+    scale: float
+
+    @classmethod
+    def fit(cls, features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[Self, np.ndarray]:
+        theta = _least_squares(features, y, weights)
+        residual = y - features @ theta
+        return cls(max(float(np.sqrt(np.average(residual**2, weights=weights))), _rounding(y))), theta
+
+    def log_prob(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        return stats.norm.logpdf(y, eta, self.scale)
+
+    def cdf(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        return stats.norm.cdf(y, eta, self.scale)
+
+    def quantile(self, q: float, eta: np.ndarray) -> np.ndarray:
+        return stats.norm.ppf(q, eta, self.scale)
+
+    def draw(self, eta: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+        return rng.normal(eta, self.scale)
+
+    @property
+    def information(self) -> float:
+        return self.scale**-2
+
+    def interval(
+        self, eta: np.ndarray, error: np.ndarray, level: float, rows: float, spare: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Exact: y - eta over its standard error is Student's t, with as many degrees of freedom as rows to spare."""
+        half = student(level, spare) * np.hypot(error, self.scale * np.sqrt(rows / max(spare, 1e-300)))
+        return eta - half, eta + half
+
+
+@dataclass(frozen=True, repr=False)
+class LaplaceNoise(Noise):
+    """y = eta + scale * epsilon, p(epsilon) = exp(-|epsilon|) / 2: least absolute deviations, by linear programming."""
+
+    scale: float
+
+    @classmethod
+    def fit(cls, features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[Self, np.ndarray]:
+        theta = _least_absolute(features, y, weights)
+        residual = np.abs(y - features @ theta)
+        return cls(max(float(np.average(residual, weights=weights)), _rounding(y))), theta
+
+    def log_prob(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        return stats.laplace.logpdf(y, eta, self.scale)
+
+    def cdf(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        return stats.laplace.cdf(y, eta, self.scale)
+
+    def quantile(self, q: float, eta: np.ndarray) -> np.ndarray:
+        return stats.laplace.ppf(q, eta, self.scale)
+
+    def draw(self, eta: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+        return rng.laplace(eta, self.scale)
+
+    @property
+    def information(self) -> float:
+        return self.scale**-2
+
+
+@dataclass(frozen=True, repr=False)
+class StudentTNoise(Noise):
+    """y = eta + scale * epsilon, epsilon Student's t with df degrees of freedom, from 1 (Cauchy) to 1e6 (normal)."""
+
+    df: float
+    scale: float
+    n_parameters = 2
+
+    @classmethod
+    def fit(cls, features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[Self, np.ndarray]:
+        """Newton for theta and log scale, inside a search for df."""
+        normal, theta = NormalNoise.fit(features, y, weights)
+        unit, w = normal.scale, weights / weights.sum()
+        y = (y - features @ theta) / unit
+        robust = _em(np.zeros(len(theta) + 1), 2.0, features, y, w)
+
+        def best(log_df: float) -> np.ndarray:
+            start = _em(robust, np.exp(log_df), features, y, w)
+            return newton(lambda at: _student_loss(at, np.exp(log_df), features, y, w), start)
+
+        def loss(log_df: float) -> float:
+            return _student_loss(best(log_df), np.exp(log_df), features, y, w)[0]
+
+        ends = (0.0, float(np.log(1e6)))
+        inside = float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-7}).x)
+        log_df = min((*ends, inside), key=loss)
+        at = best(log_df)
+        return cls(float(np.exp(log_df)), float(np.sqrt(_variance(at[-1])) * unit)), theta + at[:-1] * unit
+
+    def log_prob(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        return stats.t.logpdf(y, self.df, eta, self.scale)
+
+    def cdf(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        return stdtr(self.df, (y - eta) / self.scale)
+
+    def quantile(self, q: float, eta: np.ndarray) -> np.ndarray:
+        return stats.t.ppf(q, self.df, eta, self.scale)
+
+    def draw(self, eta: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+        return eta + self.scale * rng.standard_t(self.df, size=np.shape(eta))
+
+    @property
+    def information(self) -> float:
+        return (self.df + 1) / (self.df + 3) / self.scale**2
+
+
+@dataclass(frozen=True, repr=False)
+class PoissonNoise(Noise):
+    """y is a count with mean exp(eta)."""
+
+    n_parameters = 0
+
+    @classmethod
+    def fit(cls, features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[Self, np.ndarray]:
+        check_counts(y)
+        w, level = weights / weights.sum(), np.average(y, weights=weights)
+        if level == 0:
+            raise InputError("Poisson noise expects some count above 0; all are 0, so that the best rate is 0.")
+
+        def loss(theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+            eta = features @ theta
+            rate = w * np.exp(eta)
+            value = (rate - w * y * eta).sum() / level
+            return value, features.T @ (rate - w * y) / level, features.T @ (features * rate[:, None]) / level
+
+        theta = newton(loss, _least_squares(features, np.log(y + 0.5), weights))
+        if flat(loss(theta)[2]) and grows_forever(-features[y == 0], features[y > 0]):
+            warnings.warn(Separation(_ALL_ZERO), stacklevel=4)
+        return cls(), theta
+
+    def log_prob(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        count = (y >= 0) & (y == np.floor(y))
+        k = np.where(count, y, 0.0)
+        return np.where(count, k * eta - np.exp(eta) - gammaln(k + 1), -np.inf)
+
+    def cdf(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        return np.where(y < 0, 0.0, pdtr(np.maximum(y, 0.0), np.exp(eta)))
+
+    def quantile(self, q: float, eta: np.ndarray) -> np.ndarray:
+        return stats.poisson.ppf(q, np.exp(eta))
+
+    def draw(self, eta: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+        return rng.poisson(np.exp(eta)).astype(np.float64)
+
+    def centre(self, eta: np.ndarray) -> np.ndarray:
+        return np.exp(eta)
+
+    def mode(self, eta: np.ndarray) -> np.ndarray:
+        return np.floor(np.exp(eta))
+
+    def covariance(self, features: np.ndarray, theta: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        rate = weights * np.exp(features @ theta)
+        return np.linalg.pinv(features.T @ (features * rate[:, None]), hermitian=True)
+
+    def _averaged_quantile(self, q: float, etas: np.ndarray) -> np.ndarray:
+        """Bisection over whole numbers, where alone the cdf rises."""
+        ends = self.quantile(q, etas)
+        below, above = ends.min(axis=0) - 1, ends.max(axis=0)
+        while (above - below > 1).any():
+            middle = np.floor((below + above) / 2)
+            enough = _NODE_WEIGHTS @ self.cdf(middle, etas) >= q
+            below, above = np.where(enough, below, middle), np.where(enough, middle, above)
+        return above
+
+
+NOISES: dict[str, type[Noise]] = {
+    "normal": NormalNoise,
+    "laplace": LaplaceNoise,
+    "student-t": StudentTNoise,
+    "poisson": PoissonNoise,
+}
+
+
+def student(level: float, spare: float) -> float:
+    """How many standard errors on either side of the middle have this probability; infinitely many if none spare."""
+    return float(stats.t.ppf((1 + level) / 2, spare)) if spare > 0 else float("inf")
+
+
+def check_counts(y: np.ndarray) -> None:
+    """Counts 0, 1, 2, ...
+
+    Raises:
+        InputError: something else.
+    """
+    wrong = (y < 0) | (y != np.floor(y))
+    if wrong.any():
+        few = f"{int(wrong.sum())} of {len(y)} are not, such as {y[wrong][0]:g}"
+        raise InputError(f"Poisson noise expects counts 0, 1, 2, ... as y; {few}.")
+
+
+def _least_squares(features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """theta of least weighted squares: the features are orthonormal up to rounding, which a second pass takes away."""
+    w = weights / weights.sum()
+    theta = features.T @ (w * y)
+    return theta + features.T @ (w * (y - features @ theta))
+
+
+def _least_absolute(features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    r"""theta of least weighted absolute deviations, from the dual: max $a^\top y$, $\Phi^\top a = 0$, $|a| \le w$."""
+    shift = _least_squares(features, y, weights)
+    rest = y - features @ shift
+    unit, w = max(float(np.abs(rest).max()), np.finfo(float).tiny), weights / weights.max()
+    dual = linprog(
+        -rest / unit, A_eq=features.T, b_eq=np.zeros(features.shape[1]), bounds=np.column_stack([-w, w]), method="highs"
+    )
+    return shift - dual.eqlin.marginals * unit
+
+
+def _em(at: np.ndarray, df: float, features: np.ndarray, y: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """theta and log scale after a few steps of EM for t noise with df degrees of freedom."""
+    theta, variance = at[:-1], _variance(at[-1])
+    for _ in range(10):
+        residual = y - features @ theta
+        u = w * (df + 1) / (df + residual**2 / variance)
+        theta = theta + np.linalg.lstsq(features * np.sqrt(u)[:, None], residual * np.sqrt(u), rcond=None)[0]
+        variance = max(float((u * residual**2).sum() / u.sum()), _LEAST)
+    return np.append(theta, np.log(variance) / 2)
+
+
+def _student_loss(
+    at: np.ndarray, df: float, features: np.ndarray, y: np.ndarray, w: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """The mean of -log p over theta and log scale, its gradient and Hessian."""
+    variance = _variance(at[-1])
+    squared = df * variance
+    residual = y - features @ at[:-1]
+    total = squared + residual**2
+    tail = (df + 1) * residual**2 / total
+    value = np.log(variance) / 2 + (df + 1) / 2 * (w @ np.log1p(residual**2 / squared))
+    value += gammaln(df / 2) - gammaln((df + 1) / 2) + np.log(np.pi * df) / 2
+    free = 1 - _LEAST / variance
+    slope = 1 - w @ tail
+    gradient = np.append(-features.T @ (w * (df + 1) * residual / total), free * slope)
+    curvature = w * (df + 1) * (squared - residual**2) / total**2
+    cross = features.T @ (w * (df + 1) * residual * 2 * free * squared / total**2)
+    last = 2 * free**2 * (w @ (tail * squared / total)) + 2 * free * (1 - free) * slope
+    hessian = np.block([[features.T @ (features * curvature[:, None]), cross[:, None]], [cross, last]])
+    return float(value), gradient, hessian
+
+
+def _variance(log_scale: float) -> float:
+    """scale^2, above 0 even where half of the rows lie on a plane, so that their likelihood has no bound."""
+    return _LEAST + float(np.exp(2 * log_scale))
+
+
+def _rounding(y: np.ndarray) -> float:
+    """The scale of a perfect fit: that of rounding."""
+    return float(max(np.finfo(float).eps * np.abs(y).max(), np.finfo(float).tiny))
