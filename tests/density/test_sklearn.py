@@ -17,7 +17,6 @@ ESTIMATORS = [
 ]
 
 
-
 def impossible(estimator):
     """The checks that cannot hold, with the reason."""
     if isinstance(estimator, Parametric) and estimator.family == "normal":
