@@ -16,7 +16,9 @@ prior. Nothing in this room imports torch.
 from latens.density.base import DensityEstimator
 from latens.density.conditional import ConditionalEstimator
 from latens.density.histogram import Histogram
+from latens.density.kernel import KernelDensity
 from latens.density.logistic import LogisticRegression
+from latens.density.mixture import GaussianMixture
 from latens.density.parametric import Parametric
 from latens.density.regression import Regression
 from latens.density.separation import Separation
@@ -24,7 +26,9 @@ from latens.density.separation import Separation
 __all__ = [
     "ConditionalEstimator",
     "DensityEstimator",
+    "GaussianMixture",
     "Histogram",
+    "KernelDensity",
     "LogisticRegression",
     "Parametric",
     "Regression",

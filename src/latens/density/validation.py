@@ -13,13 +13,14 @@ from latens.utils.errors import InputError
 from latens.utils.validation import check_finite
 
 
-def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> np.ndarray:
+def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, missing: bool = False) -> np.ndarray:
     """``X`` as a finite numeric array (n, d), of its own dtype.
 
     Args:
         estimator: whose ``n_features_in_`` and ``feature_names_in_`` are set (``reset``) or must agree.
         X: an array, a frame or nested lists of numbers.
         reset: True in ``fit``, False afterwards.
+        missing: whether NaN may stand for a missing entry.
 
     Raises:
         InputError: if ``X`` is not a table of finite numbers with the features of ``fit``.
@@ -28,7 +29,7 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> np.ndarray:
         table = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
     except ValueError as error:
         raise InputError(" ".join(str(error).split())) from None
-    check_finite("X", table)
+    check_finite("X", table, missing=missing)
     return table
 
 

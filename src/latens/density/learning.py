@@ -1,0 +1,263 @@
+"""From rows to the likeliest mixture: the frame, the best of the starts, the number of components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from latens.density import starts
+from latens.density.covariances import Frame, Parameters, Shape
+from latens.density.em import Data, Fit, Rows, climb
+from latens.density.missing import IncompleteRows
+from latens.utils.errors import InputError
+from latens.utils.validation import check_finite
+
+FOLDS = 5
+PATIENCE = 3
+DEAD = 1e-13
+SHORT, SHORT_TOL = 20, 1e-2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How EM is run."""
+
+    shape: Shape
+    ridge: float
+    tol: float
+    max_iter: int
+    n_init: int
+    init_params: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """A start, or parts of it, in the frame."""
+
+    weights: np.ndarray | None = None
+    means: np.ndarray | None = None
+    covariances: np.ndarray | None = None
+    before: float = -np.inf
+
+    @classmethod
+    def of_user(
+        cls, k: int, framed: Frame, shape: Shape, weights: Any = None, means: Any = None, precisions: Any = None
+    ) -> Given:
+        """Of numbers in the unit of the data.
+
+        Raises:
+            InputError: an array of another shape, weights that are no probabilities, or precisions of no covariance.
+        """
+        d = len(framed.center)
+        share = _array("weights_init", weights, (k,))
+        if share is not None and (share.min() < 0 or abs(share.sum() - 1) > 1e-6):
+            raise InputError(f"weights_init expects numbers from 0 that sum to 1; got a sum of {share.sum():g}.")
+        centers, inverse = _array("means_init", means, (k, d)), _array("precisions_init", precisions, shape.form(k, d))
+        if inverse is not None:
+            _check_precisions(inverse, shape)
+        return cls(
+            share,
+            None if centers is None else framed.enter(centers),
+            None if inverse is None else shape.entered(inverse, framed),
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is left to be found."""
+        return self.weights is not None and self.means is not None and self.covariances is not None
+
+    def into(self, mixture: Parameters, shape: Shape) -> Parameters:
+        """A mixture with the parts given."""
+        weights = mixture.weights if self.weights is None else self.weights
+        means = mixture.means if self.means is None else self.means
+        return shape.mixture(weights, means, mixture.covariances if self.covariances is None else self.covariances)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Rows in their frame, z (n, d), NaN where missing, with weights (n,) that sum to one."""
+
+    z: np.ndarray
+    weights: np.ndarray
+    settings: Settings
+    rng: np.random.RandomState
+
+    @cached_property
+    def rows(self) -> Data:
+        """All rows, as EM reads them."""
+        if np.isnan(self.z).any():
+            return IncompleteRows(self.z, self.weights)
+        return Rows(np.ascontiguousarray(self.z.T), self.weights)
+
+    @cached_property
+    def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
+        return starts.ordered(np.nan_to_num(self.z), self.weights)
+
+    def fit(self, k: int, given: Given) -> Fit:
+        """EM with k components from the best of the starts."""
+        if given.whole:
+            return self._climb(self.rows, given.into(_nothing(k), self.settings.shape), given.before)
+        first = [self._begin(k, given) for _ in range(self.settings.n_init)]
+        short = replace(
+            self, settings=replace(self.settings, tol=SHORT_TOL, max_iter=min(SHORT, self.settings.max_iter))
+        )
+        few = starts.thinned(*self._ordered, k, self.rng)
+        if len(first) > 1 and self.settings.max_iter:
+            fits = [short._climb(few, begin) for begin in first]
+            first = [max(fits, key=lambda fit: fit.bounds[-1]).mixture]
+        if few.z.shape[1] < len(self.z):
+            first = [self._climb(few, first[0]).mixture]
+        return self._climb(self.rows, first[0])
+
+    def _begin(self, k: int, given: Given) -> Parameters:
+        s = self.settings
+        few = starts.thinned(*self._ordered, k, self.rng)
+        return given.into(starts.start(few, s.shape, k, s.init_params, s.ridge, self.rng), s.shape)
+
+    def _climb(self, rows: Data, begin: Parameters, before: float = -np.inf) -> Fit:
+        s = self.settings
+        return climb(rows, s.shape, begin, ridge=s.ridge, max_iter=s.max_iter, tol=s.tol, before=before)
+
+    def choose(self, by: str, n: float, most: int) -> tuple[dict[int, float], Fit]:
+        """The criterion of each number of components tried, least is best, and the fit of the best.
+
+        Args:
+            by: "bic", "aic" or "held-out".
+            n: how many rows the weights amount to.
+            most: the largest number to try.
+        """
+        found: dict[int, float] = {}
+        best: Fit | None = None
+        for k in candidates(min(most, len(self.z))):
+            fit = self.fit(k, Given()) if by != "held-out" else None
+            found[k] = self.held_out(k) if fit is None else self._information(fit, by, n)
+            if found[k] == min(found.values()):
+                best, since = fit, 0
+            since += 1
+            if since > PATIENCE:
+                break
+        return found, best or self.fit(min(found, key=found.__getitem__), Given())
+
+    def _information(self, fit: Fit, by: str, n: float) -> float:
+        s, mixture = self.settings, fit.mixture
+        k = len(mixture.weights)
+        if k > 1 and collapsed(s.shape, mixture, s.ridge).any():
+            return np.inf
+        free = free_parameters(s.shape, *mixture.means.shape)
+        return free * {"bic": np.log(n), "aic": 2.0}[by] - 2 * n * self.rows.expect(s.shape, mixture, False)[1]
+
+    def held_out(self, k: int) -> float:
+        """Minus the mean log likelihood of five fifths, each under a mixture of the others."""
+        fold = np.empty(len(self.z))
+        fold[starts.order(np.nan_to_num(self.z))] = np.random.RandomState(0).permutation(np.arange(len(self.z)) % FOLDS)
+        return -sum(self._held_out(k, fold == i) for i in range(FOLDS))
+
+    def _held_out(self, k: int, out: np.ndarray) -> float:
+        share = self.weights[out].sum()
+        rest = replace(self, z=self.z[~out], weights=self.weights[~out] / (1 - share))
+        mixture = rest.fit(k, Given()).mixture
+        held = replace(self, z=self.z[out], weights=self.weights[out] / share)
+        return share * held.rows.expect(self.settings.shape, mixture, False)[1]
+
+
+def _array(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    if values is None:
+        return None
+    found = np.asarray(values, dtype=np.float64)
+    if found.shape != shape:
+        raise InputError(f"{name} expects shape {shape}; got {found.shape}.")
+    check_finite(name, found)
+    return found
+
+
+def _check_precisions(inverse: np.ndarray, shape: Shape) -> None:
+    try:
+        shape.root(inverse)
+        proper = not shape.whitens or np.allclose(inverse, inverse.swapaxes(-1, -2))
+    except np.linalg.LinAlgError:
+        proper = False
+    if not proper:
+        raise InputError("precisions_init expects symmetric matrices of positive eigenvalues, or positive numbers.")
+
+
+def _nothing(k: int) -> Parameters:
+    none = np.empty(0)
+    return Parameters(none, none, none, none)
+
+
+def free_parameters(shape: Shape, k: int, d: int) -> int:
+    """How many numbers a mixture is free in."""
+    return k - 1 + k * d + shape.count(k, d)
+
+
+def collapsed(shape: Shape, mixture: Parameters, ridge: float) -> np.ndarray:
+    """(k,) bool: the components that have half of their variance, in some direction, from the ridge alone."""
+    mass = np.maximum(mixture.weights, 1e-300)
+    least = shape.ridged(mass, np.zeros(mixture.covariances.shape), ridge)
+    held = shape.least(mixture.covariances) < 2 * shape.least(least)
+    return np.broadcast_to(held, mixture.weights.shape) & (ridge > 0)
+
+
+def candidates(most: int) -> Iterator[int]:
+    """1, 2, ..., 8, 10, 12, 15, ...: by steps of a quarter."""
+    k = 1
+    while k <= most:
+        yield k
+        k = max(k + 1, k * 5 // 4)
+
+
+def present(table: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that have a weight and an entry, as float64, and their weights.
+
+    Raises:
+        InputError: a column without any value.
+    """
+    x = table.astype(np.float64)
+    there = (weights > 0) & ~np.isnan(x).all(axis=1)
+    unseen = np.isnan(x[there]).all(axis=0)
+    if unseen.any():
+        raise InputError(f"column {int(np.argmax(unseen))} of X has no value in any row; leave it out.")
+    return x[there], weights[there]
+
+
+def frame(x: np.ndarray, weights: np.ndarray, shape: Shape, alike: bool) -> Frame:
+    """Where the rows x (n, d), NaN where missing, have mean 0 and variance 1; ``alike``: one scale for all columns.
+
+    Raises:
+        InputError: a column has no value, or only one.
+    """
+    seen = ~np.isnan(x)
+    share = np.where(seen, weights[:, None], 0.0)
+    share /= share.sum(0)
+    center = (np.where(seen, x, 0.0) * share).sum(0)
+    away = np.where(seen, x - center, 0.0)
+    span = np.abs(away).max(0)
+    _check_spread(x, span <= 1e-14 * np.abs(center), alike)
+    span = np.maximum(span, span.max() * 1e-300)
+    scale = span * np.sqrt(((away / span) ** 2 * share).sum(0))
+    if not (scale[scale > 0].min() > 1e-150 and scale.max() < 1e150):
+        raise InputError("the spread of X's columns is out of range (1e-150 to 1e150); multiply them by a constant.")
+    if alike:
+        top = scale.max()
+        scale = np.full(len(scale), top * np.sqrt(((scale / top) ** 2).mean()))
+    if not shape.whitens or not seen.all():
+        return Frame(center, scale)
+    z = away / scale
+    values, vectors = np.linalg.eigh((z * weights[:, None]).T @ z)
+    length = np.sqrt(np.where(values > DEAD, values, 1.0))
+    return Frame(center, scale, vectors / length, vectors.T * length[:, None], int((values <= DEAD).sum()))
+
+
+def _check_spread(x: np.ndarray, constant: np.ndarray, alike: bool) -> None:
+    if len(x) == 1:
+        raise InputError("a mixture expects at least 2 rows to learn a variance from; got 1 sample.")
+    if constant.all() if alike else constant.any():
+        column = int(np.flatnonzero(constant)[0])
+        raise InputError(
+            f"column {column} of X is constant ({x[~np.isnan(x[:, column]), column][0]:g}), so that its density has no "
+            "limit; leave it out."
+        )

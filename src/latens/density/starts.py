@@ -1,0 +1,106 @@
+"""Where expectation maximisation starts: k-means from k-means++ seeds, on rows in an order of their own.
+
+Rows are put in an order that neither their number nor the unit of the data changes, and drawn by their cumulative
+weight. So a start does not depend on the order in which rows come, and a weight is a repetition.
+
+Reference: Arthur and Vassilvitskii (2007), k-means++: the advantages of careful seeding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from latens.density.covariances import Parameters, Shape
+from latens.density.em import LEAST_MASS, Rows
+
+MOST, MOST_OF_EACH = 8192, 256
+LLOYD = 20
+NAMES = ("kmeans", "k-means++", "random_from_data", "random")
+
+
+def order(z: np.ndarray) -> np.ndarray:
+    """The rows z (n, d) by their distance from the centre."""
+    return np.lexsort((z[:, -1], z[:, 0], np.round((z**2).sum(1), 9)))
+
+
+def ordered(z: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in their order, with their weights."""
+    by = order(z)
+    return z[by], weights[by]
+
+
+def thinned(z: np.ndarray, weights: np.ndarray, k: int, rng: np.random.RandomState) -> Rows:
+    """At most 8192 of ordered rows, and 256 for each component, evenly along their cumulative weight."""
+    most = max(MOST, MOST_OF_EACH * k)
+    if len(z) <= most:
+        return Rows(np.ascontiguousarray(z.T), weights)
+    at = _drawn(weights, (np.arange(most) + rng.uniform()) / most)
+    return Rows(np.ascontiguousarray(z[at].T), np.full(most, 1.0 / most))
+
+
+def start(rows: Rows, shape: Shape, k: int, how: str, ridge: float, rng: np.random.RandomState) -> Parameters:
+    """A mixture of k components to begin with; ``rows`` are ordered."""
+    if how == "random":
+        weighted = rng.exponential(size=(k, rows.z.shape[1]))
+        weighted *= rows.weights / weighted.sum(0)
+        return _mixture(rows, shape, weighted, np.zeros((k, len(rows.z))), ridge)
+    z = rows.z.T
+    seeds = (
+        z[_drawn(rows.weights, rng.uniform(size=k))] if how == "random_from_data" else _seeds(z, rows.weights, k, rng)
+    )
+    centers = _lloyd(z, rows.weights, seeds) if how == "kmeans" else seeds
+    return _mixture(rows, shape, _nearest(z, centers) * rows.weights, centers, ridge)
+
+
+def _mixture(rows: Rows, shape: Shape, weighted: np.ndarray, centers: np.ndarray, ridge: float) -> Parameters:
+    mass, means, covariances = rows.gather(shape, weighted, centers)
+    share = np.maximum(mass, LEAST_MASS)
+    covariances = shape.ridged(np.full(len(mass), 1.0), shape.shrunk(share, covariances), max(ridge, 1e-9))
+    weights = (mass + 0.1 / len(mass)) / 1.1
+    return shape.mixture(weights, means, covariances)
+
+
+def _drawn(weights: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """The rows at fractions u of the cumulative weight."""
+    below = np.cumsum(weights)
+    return np.searchsorted(below, u * below[-1], side="right").clip(max=len(weights) - 1)
+
+
+def _seeds(z: np.ndarray, weights: np.ndarray, k: int, rng: np.random.RandomState) -> np.ndarray:
+    """k rows (k, d), each the best of a few drawn by their squared distance to those before."""
+    seeds = z[_drawn(weights, rng.uniform(size=1))]
+    nearest = _distances(z, seeds)[0]
+    for _ in range(1, k):
+        potential = weights * nearest
+        by = potential if potential.sum() > 0 else weights
+        some = z[_drawn(by, rng.uniform(size=2 + int(np.log(k))))]
+        distances = np.minimum(_distances(z, some), nearest)
+        best = np.argmin(distances @ weights)
+        seeds, nearest = np.vstack([seeds, some[best]]), distances[best]
+    return seeds
+
+
+def _distances(z: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Squared distances (k, n); exactly 0 where a row is a centre."""
+    square = (z**2).sum(1)
+    distances = square - 2 * centers @ z.T + (centers**2).sum(1)[:, None]
+    return np.where(distances > 1e-12 * square, distances, 0.0)
+
+
+def _nearest(z: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """(k, n): one for the nearest centre of a row, shared where several are as near."""
+    distances = _distances(z, centers)
+    nearest = (distances <= distances.min(0)).astype(np.float64)
+    return nearest / nearest.sum(0)
+
+
+def _lloyd(z: np.ndarray, weights: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    last = None
+    for _ in range(LLOYD):
+        nearest = _nearest(z, centers)
+        if last is not None and (nearest == last).all():
+            break
+        last, mass = nearest, nearest @ weights
+        moved = (nearest * weights) @ z / np.maximum(mass, LEAST_MASS)[:, None]
+        centers = np.where(mass[:, None] > 0, moved, centers)
+    return centers
