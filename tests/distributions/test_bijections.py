@@ -221,3 +221,11 @@ def test_a_shifted_and_scaled_normal_is_scipys():
     p = Transformed(standard_normal(torch.zeros(1, dtype=torch.float64)), f)
     x = numbers(20, 1, spread=3.0)
     np.testing.assert_allclose(p.log_prob(x).numpy(), stats.norm(1, 2).logpdf(x[:, 0].numpy()))
+
+
+def test_half_precision_around_it_changes_nothing():
+    p = Transformed(standard_normal(torch.zeros(D)), LowerUpper(numbers(D, D, spread=0.5).float()))
+    x = X.float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = p.log_prob(x)
+    assert torch.equal(inside, p.log_prob(x))

@@ -228,12 +228,14 @@ class Transformed(Distribution):
         self.event_shape = base.event_shape if event_shape is None else Size(event_shape)
 
     def to_base(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """f(x), ``(*, D)``, and log |det df/dx|, ``(*)``."""
-        return self.bijection.forward(x.flatten(x.ndim - len(self.event_shape)))
+        """f(x), ``(*, D)``, and log |det df/dx|, ``(*)``; in full precision, for half of it is no bijection."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.bijection.forward(x.flatten(x.ndim - len(self.event_shape)))
 
     def from_base(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """x where f(x) = z, ``(*, *event)``, and log |det dx/dz|, ``(*)``."""
-        x, log_det = self.bijection.inverse(z)
+        with torch.autocast(z.device.type, enabled=False):
+            x, log_det = self.bijection.inverse(z)
         return x.reshape(*z.shape[:-1], *self.event_shape), log_det
 
     def log_prob(self, x: Tensor) -> Tensor:

@@ -42,8 +42,9 @@ class Spline(Monotone):
         They are the logarithms of K widths, K heights and K - 1 slopes, bounded.
         """
         bins = (params.shape[-1] + 1) // 3
-        sizes = _bounded(params[..., : 2 * bins], STEEPEST / 2).unflatten(-1, (2, bins)).softmax(-1)
-        knots = torch.nn.functional.pad(sizes.cumsum(-1), (1, 0)) * (2 * bound) - bound
+        sizes = _bounded(params[..., : 2 * bins], STEEPEST / 2).exp().unflatten(-1, (2, bins))
+        ends = sizes @ sizes.new_ones(bins, bins + 1).triu(1)
+        knots = ends * (2 * bound / ends[..., -1:]) - bound
         slopes = torch.nn.functional.pad(_bounded(params[..., 2 * bins :], STEEPEST), (1, 1)).exp()
         return cls(knots, slopes)
 
@@ -90,4 +91,4 @@ def _bounded(logarithm: Tensor, bound: float) -> Tensor:
 def _log_slope(s: Tensor, t: Tensor, middle: Tensor, below: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
     """log of s^2 (d_1 t^2 + 2 s t (1 - t) + d_0 (1 - t)^2) / below^2."""
     above = d1 * t.square() + 2 * s * middle + d0 * (1 - t).square()
-    return above.log() + 2 * (s.log() - below.log())
+    return (above * (s / below).square()).log()

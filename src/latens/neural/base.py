@@ -20,7 +20,7 @@ from latens.distributions import Family
 from latens.models import Model
 from latens.neural import defaults
 from latens.neural.checks import check_settings
-from latens.neural.conditions import Condition
+from latens.neural.conditions import Condition, Covariates, condition_of
 from latens.neural.defaults import Choice
 from latens.neural.progress import Lines
 from latens.neural.rows import batches, check_rows, seed_of, split, tensor
@@ -76,7 +76,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     model_: Model
     units_: Units
     schema_: Schema
-    condition_: Condition | None
+    condition_: Condition | Covariates | None
 
     @abstractmethod
     def _objective(self) -> Objective:
@@ -108,6 +108,11 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     @abstractmethod
     def _parameters(self) -> int:
         """How many numbers describe p(x) of one example."""
+
+    @property
+    def is_mass(self) -> bool:
+        """Whether scores are logarithms of probabilities (counting measure), not of densities (Lebesgue's)."""
+        return self.units_.is_mass
 
     # -- fitting ------------------------------------------------------------------------------------------------
 
@@ -162,7 +167,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         self.seed_ = seed_of(self.random_state)
         if self.random_state is None:
             self.seed_ = World.join(self._device).first(self.seed_)
-        self.condition_ = None if self.condition is None else Condition.of(_given(y, source), len(source))
+        self.condition_ = None if self.condition is None else condition_of(_given(y, source), len(source))
         self.settings_, self.reasons_ = self._choose(self.schema_, len(source))
         check_support(self.schema_, self._family)
         self.units_ = units_for(source, self._family).to(self._device)

@@ -27,6 +27,11 @@ class Condition(Value):
 
     classes: tuple[Any, ...]
 
+    @property
+    def size(self) -> int:
+        """How many numbers stand for y."""
+        return len(self.classes)
+
     @classmethod
     def of(cls, y: Any, n: int) -> Condition:
         """The classes of the labels that a conditional density is fitted with."""
@@ -55,6 +60,68 @@ class Condition(Value):
     def _few(self) -> str:
         more = f" and {len(self.classes) - _NAMED} more" if len(self.classes) > _NAMED else ""
         return f"{list(self.classes[:_NAMED])}{more}"
+
+
+@dataclass(frozen=True, repr=False)
+class Covariates(Value):
+    """y as numbers: real, in units of their spread around their mean.
+
+    Args:
+        shift, scale: of each column of y.
+
+    Example:
+        >>> Covariates.of(np.array([1.5, 2.5]), 2).encode(3.0, 1)
+        array([[2.]], dtype=float32)
+    """
+
+    shift: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @property
+    def size(self) -> int:
+        """How many numbers stand for y."""
+        return len(self.shift)
+
+    @classmethod
+    def of(cls, y: Any, n: int) -> Covariates:
+        """The units of the numbers that a conditional density is fitted with."""
+        values = _numbers(y, n)
+        scale = values.std(0)
+        return cls(tuple(values.mean(0).tolist()), tuple(np.where(scale > 0, scale, 1.0).tolist()))
+
+    def encode(self, y: Any, n: int) -> np.ndarray:
+        """``(n, columns)`` standardised numbers; one number, or one row of them, serves all rows.
+
+        Raises:
+            InputError: no numbers, another shape, NaN or infinity.
+        """
+        if y is None:
+            raise InputError(f"This density is p(x | y): give y, {self.size} real number(s) for each row.")
+        one = np.ndim(y) == 0 or (np.ndim(y) == 1 and self.size > 1)
+        values = _numbers(np.broadcast_to(np.asarray(y), (n, self.size)) if one else y, n)
+        if values.shape[1] != self.size:
+            raise InputError(f"y was fitted with {self.size} number(s) a row; got {values.shape[1]}.")
+        return ((values - self.shift) / self.scale).astype(np.float32)
+
+
+def condition_of(y: Any, n: int) -> Condition | Covariates:
+    """Real numbers, any of which is not whole, or several a row, are covariates; all else are classes."""
+    given = np.asarray(y)
+    if given.dtype.kind == "f" and (given.squeeze().ndim > 1 or (given != np.rint(given))[np.isfinite(given)].any()):
+        return Covariates.of(y, n)
+    return Condition.of(y, n)
+
+
+def _numbers(y: Any, n: int) -> np.ndarray:
+    try:
+        values = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"y was fitted with real numbers; got {str(error)[:80]}") from None
+    if values.ndim > 2 or len(values) != n:
+        raise InputError(f"Expected a number, or a row of them, for each of {n} rows; got an array {values.shape}.")
+    if not np.isfinite(values).all():
+        raise InputError(f"y expects finite numbers; {int((~np.isfinite(values)).sum())} are NaN or infinite.")
+    return values.reshape(n, -1)
 
 
 def _labels(y: Any, n: int) -> np.ndarray:

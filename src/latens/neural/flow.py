@@ -33,8 +33,8 @@ class Flow(NeuralDensity):
         bins: of the rational-quadratic splines; 0 for affine functions: a masked autoregressive flow, or Real NVP.
         network: of each bijection, such as ``MLP((128, 128))``.
         condition: "y" to learn p(x | y).
-        epochs, batch_size, learning_rate, weight_decay, clip, ema, patience, validation_fraction, precision, device,
-            random_state, verbose: as for :class:`latens.VAE`.
+        epochs, batch_size, learning_rate, weight_decay, clip, ema, patience, validation_fraction, device, random_state,
+             verbose: as for :class:`latens.VAE`.
 
     References:
         Durkan et al., *Neural spline flows*, 2019; Papamakarios, Pavlakou and Murray, *Masked autoregressive flow for
@@ -50,6 +50,7 @@ class Flow(NeuralDensity):
     """
 
     model_: Explicit
+    precision = "float32"
 
     def __init__(
         self,
@@ -67,7 +68,6 @@ class Flow(NeuralDensity):
         ema: float = 0.999,
         patience: int | None = None,
         validation_fraction: float = 0.1,
-        precision: str = "auto",
         device: str | None = None,
         random_state: Any = None,
         verbose: bool = False,
@@ -85,7 +85,6 @@ class Flow(NeuralDensity):
         self.ema = ema
         self.patience = patience
         self.validation_fraction = validation_fraction
-        self.precision = precision
         self.device = device
         self.random_state = random_state
         self.verbose = verbose

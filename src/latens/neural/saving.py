@@ -112,7 +112,7 @@ def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dic
     units = _part(arrays, "units")
     estimator.units_ = Units(estimator.schema_, estimator._family, units["shift"].numpy(), units["scale"].numpy())
     shape = estimator.units_.event_shape
-    beside = None if estimator.condition_ is None else (len(estimator.condition_.classes),)
+    beside = None if estimator.condition_ is None else (estimator.condition_.size,)
     with torch.random.fork_rng():
         model = estimator._build(Site(shape, None, torch.zeros(2, *shape), beside=beside))
     model.load_state_dict(_part(arrays, "model"))
