@@ -18,8 +18,11 @@ from typing import Any
 
 _ROOM_OF = {
     "AutoEncoder": "neural",
+    "BayesClassifier": "density",
+    "ConditionalDensity": "density",
     "Flow": "neural",
     "Histogram": "density",
+    "KernelDensity": "density",
     "LogisticRegression": "density",
     "Parametric": "density",
     "Regression": "density",
@@ -29,8 +32,11 @@ _ROOM_OF = {
 __all__ = [
     "VAE",
     "AutoEncoder",
+    "BayesClassifier",
+    "ConditionalDensity",
     "Flow",
     "Histogram",
+    "KernelDensity",
     "LogisticRegression",
     "Parametric",
     "Regression",

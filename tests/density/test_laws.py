@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.base import clone
 
 import latens
-from latens.density import Histogram, Parametric
+from latens.density import Histogram, KernelDensity, Parametric
 from latens.density.families import Normal
 from latens.utils.errors import InputError
 
@@ -37,6 +37,13 @@ COUNTS = {
     "overdispersed": _RNG.negative_binomial(3, 0.3, size=(300, 1)),
     "many zeros": (_RNG.poisson(4.0, size=(300, 1)) * (_RNG.uniform(size=(300, 1)) < 0.6)),
 }
+
+
+def kinks(density):
+    """Where the kernels of a KernelDensity begin and end, and their centres."""
+    reach = density.bandwidth_ * (1.0 if density.scales_ is None else density.scales_)
+    x = density.rows_[:, 0]
+    return np.unique(np.concatenate([x - reach, x, x + reach]))
 
 
 class Case(NamedTuple):
@@ -74,11 +81,30 @@ LINE = {
     "Weibull": Case(lambda: Parametric("weibull"), "skewed", lambda p: [0.0], moves=False),
     "Beta": Case(lambda: Parametric("beta"), "unit", lambda p: [0.0, 1.0], moves=False),
     "Pareto": Case(lambda: Parametric("pareto"), "pareto", lambda p: [p.params_["scale"]], moves=False),
+    "Kernels": Case(lambda: KernelDensity(), "heavy", repeats=False),
+    "Gaussian kernels": Case(lambda: KernelDensity(0.5), "bimodal", moves=False),
+    "Tophat kernels": Case(lambda: KernelDensity(0.7, "tophat"), "ties", kinks, moves=False),
+    "Linear kernels": Case(lambda: KernelDensity(0.7, "linear"), "gauss", kinks, moves=False),
+    "Tricube kernels": Case(lambda: KernelDensity(0.7, "tricube"), "gauss", kinks, moves=False),
+    "Exponential kernels": Case(lambda: KernelDensity(0.3, "exponential"), "unit", kinks, moves=False),
+    "Logistic kernels": Case(lambda: KernelDensity("silverman", "logistic"), "bimodal", repeats=False),
+    "Local Epanechnikov kernels": Case(
+        lambda: KernelDensity(1.0, "epanechnikov", adaptive=True), "skewed", kinks, moves=False
+    ),
+    "Reflected kernels": Case(lambda: KernelDensity(bounds=(0, None)), "skewed", lambda k: [0.0], False, False),
+    "Twice reflected kernels": Case(
+        lambda: KernelDensity(0.4, "cosine", bounds=(0, 1)), "unit", lambda k: [0.0, 1.0, *kinks(k)], moves=False
+    ),
     "Best of the families": Case(lambda: Parametric(), "heavy", repeats=False),
 }
 """Continuous densities of one column."""
 
 PLANE = {
+    "Kernels of a plane": Case(lambda: KernelDensity(), "two groups", repeats=False),
+    "Gaussian kernels of a matrix": Case(lambda: KernelDensity([[0.5, 0.1], [0.1, 0.2]]), "correlated", moves=False),
+    "Local kernels": Case(lambda: KernelDensity("scott", adaptive=True), "correlated", repeats=False),
+    "Epanechnikov kernels": Case(lambda: KernelDensity([0.9, 1.8, 0.5], "epanechnikov"), "three", moves=False),
+    "Reflected kernels of a plane": Case(lambda: KernelDensity(0.4, bounds=[(-6, None), None]), "two groups", moves=False),
     "Histogram": Case(lambda: Histogram(6), "two groups"),
     "Multivariate normal": Case(lambda: Parametric("normal"), "correlated"),
     "Multivariate t": Case(lambda: Parametric("multivariate-t"), "three"),

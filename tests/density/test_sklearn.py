@@ -2,7 +2,7 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from latens.density import Histogram, Parametric
+from latens.density import Histogram, KernelDensity, Parametric
 from latens.density.families import Normal
 
 ESTIMATORS = [
@@ -10,6 +10,9 @@ ESTIMATORS = [
     Histogram(bins="doane"),
     Histogram(bins=3),
     Histogram(bins="bayesian-blocks"),
+    KernelDensity(),
+    KernelDensity("cv_ml", "epanechnikov"),
+    KernelDensity(1.0, adaptive=True, exact=True),
     Parametric(),
     Parametric("student-t"),
     Parametric("normal"),

@@ -14,7 +14,8 @@ prior. Nothing in this room imports torch.
 """
 
 from latens.density.base import DensityEstimator
-from latens.density.conditional import ConditionalEstimator
+from latens.density.classifier import BayesClassifier
+from latens.density.conditional import ConditionalDensity, ConditionalEstimator
 from latens.density.histogram import Histogram
 from latens.density.kernel import KernelDensity
 from latens.density.logistic import LogisticRegression
@@ -24,6 +25,8 @@ from latens.density.regression import Regression
 from latens.density.separation import Separation
 
 __all__ = [
+    "BayesClassifier",
+    "ConditionalDensity",
     "ConditionalEstimator",
     "DensityEstimator",
     "GaussianMixture",
