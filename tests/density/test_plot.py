@@ -44,7 +44,7 @@ class Normal(DensityEstimator):
 class Poisson(Normal):
     """The Poisson distribution, a mass on whole numbers."""
 
-    counting_ = True
+    is_mass = True
 
     def fit(self, X, y=None, sample_weight=None):
         self.n_features_in_, self.rate_ = 1, np.mean(X)

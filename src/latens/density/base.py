@@ -60,6 +60,11 @@ class DensityEstimator(DensityMixin, BaseEstimator, ABC):
         """The mean of log p(x) over the rows of ``X``, in nats per example; higher is better."""
         return float(np.mean(self.score_samples(X, y)))
 
+    @property
+    def is_mass(self) -> bool:
+        """Whether scores are logarithms of probabilities (counting measure), not of densities (Lebesgue's)."""
+        return False
+
     @abstractmethod
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
         """``n_samples`` new rows drawn from p(x), in the shape, dtype and range of what was fitted."""

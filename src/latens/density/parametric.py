@@ -194,6 +194,12 @@ class Parametric(DensityEstimator):
         return np.maximum(family.scipy(theta).ppf(q), family.support(theta)[0])
 
     @property
+    def is_mass(self) -> bool:
+        """Whether the family is one of counts."""
+        check_is_fitted(self)
+        return self._model.discrete
+
+    @property
     def _column(self) -> tuple[Univariate, Array]:
         """The family and the parameters of the one column."""
         check_is_fitted(self)

@@ -94,7 +94,7 @@ def _name(density: DensityEstimator, column: int) -> str:
 
 def _line(density: DensityEstimator, rows: np.ndarray | None, ax: Axes) -> Figure | SubFigure:
     x = _places(density, rows)
-    counts = is_counting(density)
+    counts = density.is_mass
     p = np.exp(density.score_samples(x[:, None]))
     if counts:
         _frequencies(rows, x, ax)
@@ -110,15 +110,10 @@ def _line(density: DensityEstimator, rows: np.ndarray | None, ax: Axes) -> Figur
     return ax.figure
 
 
-def is_counting(density: DensityEstimator) -> bool:
-    """Whether its scores are logarithms of probabilities of whole numbers."""
-    return bool(getattr(density, "counting_", False))
-
-
 def _places(density: DensityEstimator, rows: np.ndarray | None) -> np.ndarray:
     """Where to draw a curve: all but the farthest mass, and all but the farthest rows."""
     low, high = _ends(density, rows)
-    if is_counting(density):
+    if density.is_mass:
         return np.arange(np.floor(low), np.ceil(high) + 1)
     room = 0.06 * (high - low)
     x = np.linspace(low - room, high + room, CURVE)

@@ -113,7 +113,7 @@ def _summary(
 ) -> Evaluation:
     common: dict[str, Any] = {
         "n": n,
-        "measure": "mass" if estimator.units_.is_mass else "density",
+        "measure": "mass" if estimator.is_mass else "density",
         "distortion": float(found["distortion"].mean()),
         "reconstruction_error": float(found["squared_error"].mean()),
     }
