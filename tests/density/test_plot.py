@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from latens.density import DensityEstimator, Histogram
+from latens.density import DensityEstimator, GaussianMixture, Histogram, KernelDensity
 from latens.utils.errors import InputError
 
 RNG = np.random.RandomState(0)
@@ -37,8 +37,8 @@ class Normal(DensityEstimator):
     def sample(self, n_samples=1, random_state=None):
         return self.law.rvs(n_samples, random_state=random_state).reshape(n_samples, -1)
 
-    def log_components(self, X):
-        return self.score_samples(X)[:, None] + np.log([0.25, 0.75])
+    def predict_proba(self, X):
+        return np.full((len(X), 2), [0.25, 0.75])
 
 
 class Poisson(Normal):
@@ -75,6 +75,16 @@ def test_the_curve_is_the_density_and_the_bars_are_the_rows():
     assert (heights * np.diff(edges)).sum() == pytest.approx(inside)
     parts = [item.get_ydata() for item in ax.lines if item.get_color() == "#9467d6"]
     np.testing.assert_allclose(sum(parts), y, rtol=1e-12)
+
+
+def test_bumps_of_single_rows_add_up_to_the_density():
+    rows = np.array([[-2.1], [-1.3], [-0.4], [1.9], [5.1], [6.2]])
+    density = KernelDensity().fit(rows, sample_weight=[1, 2, 1, 1, 3, 1])
+    (ax,) = density.plot().axes
+    _, y = line(ax, "#d9772b")
+    bumps = [item.get_ydata() for item in ax.lines if item.get_color() == "#9467d6"]
+    assert len(bumps) == 6
+    np.testing.assert_allclose(sum(bumps), y, rtol=1e-9)
 
 
 def test_the_steps_of_a_histogram_stand_where_its_bins_do():
@@ -129,6 +139,14 @@ def test_a_corner_shows_each_column_and_each_pair_once():
     below = figure.axes[4 * 2 + 1]
     x, y = below.lines[0].get_data()
     np.testing.assert_array_equal(np.stack([x, y], 1), FOUR[:, [1, 2]])
+
+
+def test_names_of_columns_stand_at_the_axes():
+    from sklearn.datasets import load_iris
+
+    frame = load_iris(as_frame=True).data
+    (ax,) = GaussianMixture(2, random_state=0).fit(frame.iloc[:, :2]).plot(frame.iloc[:, :2]).axes
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("sepal length (cm)", "sepal width (cm)")
 
 
 def test_it_draws_where_it_is_told_to():

@@ -5,10 +5,12 @@ matplotlib draws them on figures of their own: no backend, no state of pyplot an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from latens.density.base import DensityEstimator
@@ -84,6 +86,13 @@ def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.0)) -> Axes:
     return ax
 
 
+def _scores(density: DensityEstimator, x: np.ndarray) -> np.ndarray:
+    """log p of places, whose columns need no names here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        return density.score_samples(x)
+
+
 def _name(density: DensityEstimator, column: int) -> str:
     names = getattr(density, "feature_names_in_", None)
     return f"column {column}" if names is None else str(names[column])
@@ -95,18 +104,18 @@ def _name(density: DensityEstimator, column: int) -> str:
 def _line(density: DensityEstimator, rows: np.ndarray | None, ax: Axes) -> Figure | SubFigure:
     x = _places(density, rows)
     counts = density.is_mass
-    p = np.exp(density.score_samples(x[:, None]))
+    p = np.exp(_scores(density, x[:, None]))
     if counts:
-        _frequencies(rows, x, ax)
+        bars = _frequencies(rows, x, ax)
         ax.plot(x, p, "o-", color=MODEL, lw=1.4, ms=4, label="model")
     else:
-        _bars(rows, x, ax)
+        bars = _bars(rows, x, ax)
         _parts(density, x, ax)
         ax.plot(x, p, color=MODEL, lw=2, label="model")
         _rug(rows, ax)
     ax.set(xlabel=_name(density, 0), ylabel="probability" if counts else "density", xlim=(x[0], x[-1]))
-    top = p[np.isfinite(p)].max(initial=0.0)
-    ax.set_ylim(0.0, max(1.08 * top, ax.get_ylim()[1] if counts else 0.0) or 1.0)
+    top = float(p[np.isfinite(p)].max(initial=0.0))
+    ax.set_ylim(0.0, 1.06 * max(top, min(bars, 1.7 * top)) or 1.0)
     return ax.figure
 
 
@@ -135,21 +144,29 @@ def _ends(density: DensityEstimator, rows: np.ndarray | None) -> tuple[float, fl
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def _bars(rows: np.ndarray | None, x: np.ndarray, ax: Axes) -> None:
+def _bars(rows: np.ndarray | None, x: np.ndarray, ax: Axes) -> float:
+    """The rows as bars; how high the highest is."""
     if rows is None or len(rows) < 2 * MOST_PARTS or np.ptp(rows) == 0:
-        return
-    inside = rows[(rows >= x[0]) & (rows <= x[-1])]
-    bins = int(np.clip(2 * len(rows) ** 0.4, 12, 80))
-    heights, edges = np.histogram(inside, bins)
-    ax.stairs(heights / (len(rows) * np.diff(edges)), edges, fill=True, color=DATA, alpha=0.25, lw=0, label="data")
+        return 0.0
+    counts, edges = np.histogram(rows[(rows >= x[0]) & (rows <= x[-1])], _many(rows))
+    heights = counts / (len(rows) * np.diff(edges))
+    ax.stairs(heights, edges, fill=True, color=DATA, alpha=0.25, lw=0, label="data")
+    return float(heights.max())
 
 
-def _frequencies(rows: np.ndarray | None, k: np.ndarray, ax: Axes) -> None:
+def _many(rows: np.ndarray) -> int:
+    """How many bars."""
+    return int(np.clip(2 * len(rows) ** 0.4, 8, 80))
+
+
+def _frequencies(rows: np.ndarray | None, k: np.ndarray, ax: Axes) -> float:
+    """How often each number is among the rows; the highest share."""
     if rows is None or not len(rows):
-        return
+        return 0.0
     values, counts = np.unique(rows, return_counts=True)
     shown = (values >= k[0]) & (values <= k[-1])
     ax.bar(values[shown], counts[shown] / len(rows), width=0.85, color=DATA, alpha=0.3, lw=0, label="data")
+    return float(counts[shown].max(initial=0) / len(rows))
 
 
 def _rug(rows: np.ndarray | None, ax: Axes) -> None:
@@ -162,11 +179,30 @@ def _rug(rows: np.ndarray | None, ax: Axes) -> None:
 
 def _parts(density: DensityEstimator, x: np.ndarray, ax: Axes) -> None:
     """The single kernels, or components, where there are few enough to be told apart."""
-    if not hasattr(density, "log_components"):
-        return
-    parts = np.exp(density.log_components(x[:, None]))
-    if 1 < parts.shape[1] <= MOST_PARTS:
+    parts = _components(density, x) if hasattr(density, "predict_proba") else _bumps(density, x)
+    if parts is not None and 1 < parts.shape[1] <= MOST_PARTS:
         ax.plot(x, parts, color=PART, lw=0.9, alpha=0.8)
+
+
+def _components(density: Any, x: np.ndarray) -> np.ndarray:
+    """p(x, k) = p(x) p(k | x) of each component or class."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        shares = density.predict_proba(x[:, None])
+    return np.exp(_scores(density, x[:, None]))[:, None] * shares
+
+
+def _bumps(density: Any, x: np.ndarray) -> np.ndarray | None:
+    """The share of each row in a kernel density: what that row alone would give, by its weight."""
+    rows, width = getattr(density, "rows_", None), getattr(density, "bandwidth_", None)
+    if rows is None or width is None or len(rows) > MOST_PARTS:
+        return None
+    scales = np.ones(len(rows)) if density.scales_ is None else density.scales_
+    weights = np.full(len(rows), 1 / len(rows)) if density.weights_ is None else density.weights_
+    alone = [
+        clone(density).set_params(bandwidth=float(width) * s, adaptive=False).fit([r]) for s, r in zip(scales, rows)
+    ]
+    return np.stack([w * np.exp(one.score_samples(x[:, None])) for w, one in zip(weights, alone)], axis=1)
 
 
 def _quantiles(density: DensityEstimator, rows: np.ndarray | None, ax: Axes) -> Figure | SubFigure:
@@ -216,8 +252,8 @@ def _contours(density: DensityEstimator, drawn: np.ndarray, low: np.ndarray, hig
     """Regions of highest density that hold given shares of the mass: their levels are quantiles of log p(x), x ~ p."""
     x, y = (np.linspace(a, b, GRID) for a, b in zip(low, high))
     grid = np.stack(np.meshgrid(x, y), axis=-1)
-    log_p = density.score_samples(grid.reshape(-1, 2)).reshape(GRID, GRID)
-    levels = np.unique(np.quantile(density.score_samples(drawn), 1 - np.array(MASSES)))
+    log_p = _scores(density, grid.reshape(-1, 2)).reshape(GRID, GRID)
+    levels = np.unique(np.quantile(_scores(density, drawn), 1 - np.array(MASSES)))
     finite = levels[np.isfinite(levels)]
     if len(finite):
         floor = min(float(finite[0]), float(log_p[np.isfinite(log_p)].min(initial=finite[0]))) - 1.0
@@ -287,7 +323,7 @@ def _roomy(low: float, high: float) -> tuple[float, float]:
 
 
 def _both(rows: np.ndarray | None, drawn: np.ndarray, column: int, ends: tuple[float, float], ax: Axes) -> None:
-    edges = np.linspace(*_roomy(*ends), 31)
+    edges = np.linspace(*_roomy(*ends), 1 + min(_many(drawn if rows is None else rows), 40))
     if rows is not None and len(rows):
         ax.stairs(np.histogram(rows[:, column], edges)[0] / len(rows), edges, fill=True, color=DATA, alpha=0.3, lw=0)
     ax.stairs(np.histogram(drawn[:, column], edges)[0] / len(drawn), edges, color=MODEL, lw=1.5)
