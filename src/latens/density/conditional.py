@@ -11,14 +11,14 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from latens.density.validation import check_weights
+from latens.density.validation import check_table, check_weights
 from latens.utils.errors import InputError
-from latens.utils.validation import check_finite
+from latens.utils.validation import check_finite, check_fraction
 
 
 class ConditionalEstimator(BaseEstimator, ABC):
@@ -61,13 +61,125 @@ class ConditionalEstimator(BaseEstimator, ABC):
         save(self, path)
 
 
+class ConditionalDensity(RegressorMixin, ConditionalEstimator):
+    r"""$p(y \mid x) = p(x, y) / p(x)$, with p(x, y) learnt by any density that conditions.
+
+    Under the joint normal this is linear regression; a mixture of normals gives curves, several branches and a spread
+    that depends on x, all in closed form. Entries of x may be missing (NaN) where the density takes them so. Where x
+    itself has density zero, that of y is undefined, and its logarithm given as -inf.
+
+    ``score`` is scikit-learn's R^2.
+
+    Args:
+        density: a density with ``condition(given)`` and ``complete(X)``, such as ``GaussianMixture(4)``; a clone is
+            fitted to the table of X and y.
+
+    Attributes:
+        density_: the joint density of the columns of X and, as the last column, y.
+
+    Reference:
+        Sung (2004), Gaussian mixture regression and classification.
+
+    Example:
+        >>> from latens.density import GaussianMixture
+        >>> X, y = [[1.0], [2.0], [3.0], [4.0]], [3.1, 4.9, 7.2, 8.8]
+        >>> line = ConditionalDensity(GaussianMixture(1)).fit(X, y)
+        >>> line.predict([[5.0]]).round(2), line.interval([[5.0]], level=0.95).round(2)
+        (array([10.85]), array([[10.57, 11.13]]))
+    """
+
+    def __init__(self, density: Any) -> None:
+        self.density = density
+
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
+        """Learn the joint density of ``X`` (n, d) and ``y`` (n,), with weights (n,).
+
+        Raises:
+            InputError: not a table of numbers, not one number y a row, or a density that cannot condition.
+        """
+        lacks = [name for name in ("condition", "complete") if not hasattr(self.density, name)]
+        if lacks:
+            kind = type(self.density).__name__
+            raise InputError(
+                f"ConditionalDensity expects a density with {lacks[0]}, as GaussianMixture has; {kind} has none."
+            )
+        table, y, weights = check_pairs(
+            self, X, y, sample_weight, reset=True, numeric=True, missing=self._takes_missing
+        )
+        given = {} if sample_weight is None else {"sample_weight": weights}
+        self.density_ = clone(self.density).fit(_joint(table, y), **given)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The mean of y given each row: (n,)."""
+        joint = self._open(X)
+        return self.density_.complete(joint)[:, -1]
+
+    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
+        """log p(y | x) of each row and its y: (n,) float64, in nats. Without y, at its mean."""
+        check_is_fitted(self)
+        y = self.predict(X) if y is None else y
+        table, y, _ = check_pairs(self, X, y, reset=False, numeric=True, missing=self._takes_missing)
+        if not self._takes_missing:
+            return np.array([self._given(row).score_samples([[at]])[0] for row, at in zip(self._open(table), y)])
+        joint, marginal = (self.density_.score_samples(_joint(table, last)) for last in (y, np.full(len(y), np.nan)))
+        return np.where(np.isfinite(marginal), joint, -np.inf) - np.where(np.isfinite(marginal), marginal, 0.0)
+
+    def interval(self, X: Any, level: float = 0.95) -> np.ndarray:
+        """Where y lies with this probability given each row, equally often below and above: (n, 2).
+
+        These are quantiles of p(y | x) as fitted; how well it is known is not counted in.
+        """
+        check_fraction("level", level)
+        q = [(1 - level) / 2, (1 + level) / 2]
+        return np.array([self._given(row).quantile(q) for row in self._open(X)])
+
+    def sample(self, X: Any, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
+        """One y drawn from p(y | x) for each row of ``X``: (n,)."""
+        rng = check_random_state(random_state)
+        return np.array([self._given(row).sample(1, rng)[0, 0] for row in self._open(X)])
+
+    def given(self, x: ArrayLike) -> Any:
+        """p(y | x) of one row x (d,), a density of one column: with ``cdf``, ``quantile``, ``sample`` and ``plot``."""
+        return self._given(self._open(np.reshape(x, (1, -1)))[0])
+
+    def _given(self, row: np.ndarray) -> Any:
+        return self.density_.condition(row)
+
+    def _open(self, X: Any) -> np.ndarray:
+        """The rows with y left open (NaN)."""
+        check_is_fitted(self)
+        table = check_table(self, X, reset=False, missing=self._takes_missing)
+        return _joint(table, np.full(len(table), np.nan))
+
+    @property
+    def _takes_missing(self) -> bool:
+        return bool(get_tags(self.density).input_tags.allow_nan)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._takes_missing
+        return tags
+
+
+def _joint(table: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.column_stack([table, y]).astype(np.float64)
+
+
 def check_pairs(
-    estimator: BaseEstimator, X: Any, y: Any, sample_weight: ArrayLike | None = None, *, reset: bool, numeric: bool
+    estimator: BaseEstimator,
+    X: Any,
+    y: Any,
+    sample_weight: ArrayLike | None = None,
+    *,
+    reset: bool,
+    numeric: bool,
+    missing: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The rows that count: ``X`` (n, d) of its own dtype, ``y`` (n,), and their weights (n,).
 
     Raises:
-        InputError: not a table of finite numbers, not one y a row, or weights that are none.
+        InputError: not a table of finite numbers (or NaN, if ``missing``), not one y a row, or wrong weights.
     """
     try:
         table, y = validate_data(
@@ -75,7 +187,7 @@ def check_pairs(
         )
     except ValueError as error:
         raise InputError(" ".join(str(error).split())) from None
-    check_finite("X", table)
+    check_finite("X", table, missing=missing)
     weights = check_weights(sample_weight, len(table))
     kept = weights > 0
     return table[kept], y[kept], weights[kept]
