@@ -19,7 +19,7 @@ from latens.utils.validation import check_finite
 FOLDS = 5
 PATIENCE = 3
 DEAD = 1e-13
-SHORT, SHORT_TOL = 20, 1e-2
+SHORT, SHORT_TOL = 50, 1e-3
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Learner:
         few = starts.thinned(*self._ordered, k, self.rng)
         if len(first) > 1 and self.settings.max_iter:
             fits = [short._climb(few, begin) for begin in first]
-            first = [max(fits, key=lambda fit: fit.bounds[-1]).mixture]
+            first = [_likeliest(fits).mixture]
         if few.z.shape[1] < len(self.z):
             first = [self._climb(few, first[0]).mixture]
         return self._climb(self.rows, first[0])
@@ -162,6 +162,12 @@ class Learner:
         mixture = rest.fit(k, Given()).mixture
         held = replace(self, z=self.z[out], weights=self.weights[out] / share)
         return share * held.rows.expect(self.settings.shape, mixture, False)[1]
+
+
+def _likeliest(fits: list[Fit]) -> Fit:
+    """The first of those that only rounding tells apart."""
+    best = max(fit.bounds[-1] for fit in fits)
+    return next(fit for fit in fits if fit.bounds[-1] > best - 1e-9)
 
 
 def _array(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray | None:
@@ -248,8 +254,12 @@ def frame(x: np.ndarray, weights: np.ndarray, shape: Shape, alike: bool) -> Fram
         return Frame(center, scale)
     z = away / scale
     values, vectors = np.linalg.eigh((z * weights[:, None]).T @ z)
-    length = np.sqrt(np.where(values > DEAD, values, 1.0))
-    return Frame(center, scale, vectors / length, vectors.T * length[:, None], int((values <= DEAD).sum()))
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(len(values))])
+    lost = int((values <= DEAD).sum())
+    if lost:
+        return Frame(center, scale, lost=lost)
+    length = np.sqrt(values)
+    return Frame(center, scale, vectors / length, vectors.T * length[:, None])
 
 
 def _check_spread(x: np.ndarray, constant: np.ndarray, alike: bool) -> None:

@@ -52,7 +52,7 @@ class GaussianMixture(DensityEstimator):
     the map of the fit, if the shape allows it.
 
     A step is one matrix product over the features (1, x, x_i x_j) and its transpose, in a frame in which the data have
-    mean 0 and covariance 1. The starts take up to 20 steps on at most 8,192 rows (256 a component); the likeliest goes
+    mean 0 and covariance 1. The starts take up to 50 steps on at most 8,192 rows (256 a component); the likeliest goes
     on, in the end with all rows. With many rows the first steps are in single precision, the last in double. Scores
     are always in double, by triangular factors.
 

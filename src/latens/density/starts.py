@@ -20,7 +20,7 @@ NAMES = ("kmeans", "k-means++", "random_from_data", "random")
 
 def order(z: np.ndarray) -> np.ndarray:
     """The rows z (n, d) by their distance from the centre."""
-    return np.lexsort((z[:, -1], z[:, 0], np.round((z**2).sum(1), 9)))
+    return np.lexsort((z[:, 0], z[:, -1], np.round((z**2).sum(1), 9)))
 
 
 def ordered(z: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
