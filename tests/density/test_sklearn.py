@@ -1,8 +1,9 @@
 """scikit-learn's own checks of an estimator, all of them."""
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from latens.density import Histogram, KernelDensity, Parametric
+from latens.density import GaussianMixture, Histogram, KernelDensity, Parametric
 from latens.density.families import Normal
 
 ESTIMATORS = [
@@ -13,6 +14,10 @@ ESTIMATORS = [
     KernelDensity(),
     KernelDensity("cv_ml", "epanechnikov"),
     KernelDensity(1.0, adaptive=True, exact=True),
+    GaussianMixture(),
+    GaussianMixture(2),
+    GaussianMixture(2, "diag"),
+    GaussianMixture(2, "tied"),
     Parametric(),
     Parametric("student-t"),
     Parametric("normal"),
@@ -27,6 +32,7 @@ def impossible(estimator):
     return {}
 
 
+@pytest.mark.filterwarnings("ignore:.*components have collapsed")  # said of 11 rows in 30 columns
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=impossible)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
