@@ -17,13 +17,13 @@ from latens.density.kernels import KERNELS
 
 FEW = 1000
 """Rows up to which every sum is exact."""
-CELLS, NODES = 32, 16
+CELLS, NODES = 24, 10
 """Cells of rows, and of queries, in one bandwidth."""
-NEAR = 5.0
+NEAR = 3.5
 """Bandwidths from the next row beyond which a query is summed over the rows themselves."""
-RATIO = 1.25
-"""Of the largest to the smallest scale of a level."""
-BLOCK, CHUNK = 1 << 18, 1 << 16
+RATIO, LITTLE = 1.5, 64
+"""Of the largest to the smallest scale of a part; rows so few that their scales may differ more."""
+BLOCK, CHUNK = 1 << 16, 1 << 16
 """Terms computed, and rows read, at a time."""
 
 SLOPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -121,7 +121,8 @@ class Line:
             (queries - node[low]) / width, value[low], value[high], slope[low] * width, slope[high] * width
         )
         far = ~np.isfinite(result)
-        result[far] = self.fine(queries[far])[0]
+        if far.any():
+            result[far] = self.fine(queries[far])[0]
         return result
 
     def cdf(self, queries: np.ndarray) -> np.ndarray:
@@ -177,7 +178,7 @@ class Part:
     """Sorted rows with nearly the same scale."""
 
     def __init__(self, rows: np.ndarray, log_weights: np.ndarray, scales: np.ndarray, kernel: str) -> None:
-        self.rows, self.kernel, self.name, self.scales = rows, KERNELS[kernel], kernel, scales
+        self.rows, self.kernel, self.name, self.precision = rows, KERNELS[kernel], kernel, 1 / scales
         self.narrowest, self.widest = float(scales.min()), float(scales.max())
         self.log_weights = log_weights
         self.constant = log_weights - np.log(scales) - self.kernel.log_normaliser(1)
@@ -191,7 +192,7 @@ class Part:
     def next_term(self, queries: np.ndarray) -> np.ndarray:
         """(m,) the logarithm of the term of the next row."""
         at = self._next(queries)
-        squared = ((queries - self.rows[at]) / _at(self.scales, at)) ** 2
+        squared = ((queries - self.rows[at]) * _at(self.precision, at)) ** 2
         return self.kernel.log_profile(squared) + _at(self.constant, at)
 
     def sum(self, queries: np.ndarray, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -210,13 +211,14 @@ class Part:
         result = sums[np.searchsorted(self.rows, queries - reach)]
         for chosen, first, size in _windows(self.rows, queries, reach):
             with np.errstate(invalid="ignore"):
-                u = (queries[chosen, None] - _take(self.rows, first, size)) / _take(self.scales, first, size)
+                u = (queries[chosen, None] - _take(self.rows, first, size)) * _take(self.precision, first, size)
             result[chosen] = sums[first] + (self.kernel.cdf(u) * _take(weights, first, size)).sum(axis=1)
         return result
 
     def _sum(self, queries: np.ndarray, first: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-        scales = _take(self.scales, first, size)
-        u = (queries[:, None] - _take(self.rows, first, size)) / scales
+        u = queries[:, None] - _take(self.rows, first, size)
+        precision = _take(self.precision, first, size)
+        u *= precision
         terms = self.kernel.log_profile(u * u) + _take(self.constant, first, size)
         top = terms.max(axis=1)
         terms -= np.where(top > -np.inf, top, 0.0)[:, None]
@@ -227,7 +229,7 @@ class Part:
         if self.name not in SLOPES:
             return value, np.zeros(len(queries))
         terms *= SLOPES[self.name](u)
-        terms /= scales
+        terms *= precision
         return value, -terms.sum(axis=1) / total
 
     def _reach(self, excess: np.ndarray) -> np.ndarray:
@@ -246,9 +248,11 @@ class Part:
 
 def _windows(rows: np.ndarray, queries: np.ndarray, reach: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, int]]:
     """(queries, first row, number of rows) of groups with as many rows each; queries that reach none are left out."""
+    reach = reach * (1 + 1e-9) + 2 * np.spacing(np.abs(queries))
     first, last = np.searchsorted(rows, queries - reach), np.searchsorted(rows, queries + reach, side="right")
-    size = 1 << np.ceil(np.log2(np.maximum(last - first, 16))).astype(np.int64)
-    size = np.where(last > first, np.minimum(size, len(rows)), 0)
+    step = 2.0 ** (np.floor(np.log2(np.maximum(last - first, 16))) - 2)
+    size = (np.ceil((last - first) / step) * step).astype(np.int64)
+    size = np.minimum(size, len(rows))
     groups = []
     for width in np.unique(size[size > 0]):
         chosen = np.flatnonzero(size == width)
@@ -278,8 +282,14 @@ def _cells(rows: np.ndarray, log_weights: np.ndarray, scales: np.ndarray, kernel
 
 
 def _levels(scales: np.ndarray) -> list[np.ndarray]:
-    """Masks of the rows whose scales differ by ``RATIO`` at most."""
-    level = np.floor(np.log(scales / scales.min()) / np.log(RATIO))
+    """Masks of the rows of each part, the narrowest first."""
+    level = np.floor(np.log(scales / scales.min()) / np.log(RATIO)).astype(np.int64)
+    while (
+        (small := np.bincount(level)[-1])
+        and small + np.count_nonzero(level == level.max() - 1) <= LITTLE
+        and level.max()
+    ):
+        level = np.minimum(level, level.max() - 1)
     return [level == at for at in np.unique(level)]
 
 
