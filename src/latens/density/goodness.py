@@ -13,7 +13,7 @@ from latens.utils.errors import InputError
 Statistic = Callable[[Array, Any], float]
 
 
-class Test(NamedTuple):
+class Verdict(NamedTuple):
     """A statistic, and how often rows drawn from the fitted density have one as large."""
 
     statistic: float
@@ -48,14 +48,14 @@ def chi_square(x: Array, law: Any) -> float:
     return float(((observed - expected) ** 2 / expected).sum())
 
 
-def tests(
+def verdicts(
     family: Univariate,
     x: Array,
     theta: Array,
     refit: Callable[[Array], Array] | None,
     n_resamples: int,
     rng: np.random.RandomState,
-) -> Mapping[str, Test]:
+) -> Mapping[str, Verdict]:
     """The tests of a family, their p-values by parametric bootstrap.
 
     Args:
@@ -82,4 +82,4 @@ def tests(
         drawn += 1
         for name, value in found.items():
             exceeded[name] += value >= seen[name]
-    return {name: Test(seen[name], exceeded[name] / drawn) for name in statistics}
+    return {name: Verdict(seen[name], exceeded[name] / drawn) for name in statistics}

@@ -19,7 +19,7 @@ from latens.density.families import named, of_rows
 from latens.density.families.base import Array, Domain, Family, Univariate
 from latens.density.families.joint import MultivariateNormal, MultivariateT, regression
 from latens.density.families.product import Product
-from latens.density.goodness import Test, tests
+from latens.density.goodness import Verdict, verdicts
 from latens.density.validation import cast, check_points, check_probabilities, check_table, check_weights
 from latens.utils.errors import InputError
 from latens.utils.validation import check_fraction, check_positive
@@ -230,7 +230,7 @@ class Parametric(DensityEstimator):
         fitted: bool = True,
         n_resamples: int = 999,
         random_state: int | np.random.RandomState | None = None,
-    ) -> Mapping[str, Test]:
+    ) -> Mapping[str, Verdict]:
         """Kolmogorov-Smirnov and Anderson-Darling for a continuous column, chi-square for counts.
 
         The p-value is the share of tables drawn from the fitted density whose statistic is as large. Where X are the
@@ -244,7 +244,7 @@ class Parametric(DensityEstimator):
             random_state: for the draws.
 
         Returns:
-            ``{"kolmogorov-smirnov": Test(statistic, p_value), "anderson-darling": ...}`` or ``{"chi-square": ...}``.
+            ``{"kolmogorov-smirnov": Verdict(statistic, p_value), "anderson-darling": ...}`` or ``{"chi-square": ...}``.
 
         Reference:
             Stute, Gonzales Manteiga and Presedo Quindimil (1993), Bootstrap based goodness-of-fit-tests.
@@ -259,7 +259,7 @@ class Parametric(DensityEstimator):
             digest = model.digest(y[:, None], np.ones(len(y)))
             return model.thetas(model.estimate(digest, self.fixed or {}).params)[0]
 
-        return tests(family, x, theta, refit if fitted else None, n_resamples, check_random_state(random_state))
+        return verdicts(family, x, theta, refit if fitted else None, n_resamples, check_random_state(random_state))
 
     def condition(self, given: Any) -> Parametric:
         """The density of the other columns, given some: closed form for the normal, the t, and independent columns.

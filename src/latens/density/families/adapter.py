@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from latens.density.families.base import POSITIVE, Array, Parameter, Univariate, check_spread
+from latens.density.families.base import POSITIVE, Array, Law, Parameter, Univariate, check_spread
 from latens.density.families.newton import steps
 from latens.utils.validation import check_choice
 
@@ -85,4 +85,4 @@ class Scipy(Univariate):
             return np.array(self._law.fit(t[0], **{f"f{name}": value for name, value in self.given.items()}))
 
     def scipy(self, theta: Array) -> Any:
-        return self._law(*theta)
+        return Law(self._law, *theta[:-2], loc=theta[-2], scale=theta[-1])

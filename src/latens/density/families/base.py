@@ -195,6 +195,35 @@ class Univariate(Value, ABC):
         """The same law as scipy writes it: for cdf, quantiles and samples."""
 
 
+class Law:
+    """A distribution of scipy with its parameters; scipy's own frozen ones cost half a millisecond to make."""
+
+    def __init__(self, dist: Any, *shapes: float, loc: float = 0.0, scale: float | None = None) -> None:
+        self.dist, self.shapes = dist, shapes
+        self.place = {"loc": loc} if scale is None else {"loc": loc, "scale": scale}
+
+    def cdf(self, x: Array) -> Array:
+        return self.dist.cdf(x, *self.shapes, **self.place)
+
+    def sf(self, x: Array) -> Array:
+        return self.dist.sf(x, *self.shapes, **self.place)
+
+    def logcdf(self, x: Array) -> Array:
+        return self.dist.logcdf(x, *self.shapes, **self.place)
+
+    def logsf(self, x: Array) -> Array:
+        return self.dist.logsf(x, *self.shapes, **self.place)
+
+    def ppf(self, q: Array) -> Array:
+        return self.dist.ppf(q, *self.shapes, **self.place)
+
+    def rvs(self, size: int, random_state: np.random.RandomState) -> Array:
+        return self.dist.rvs(*self.shapes, size=size, random_state=random_state, **self.place)
+
+    def mean(self) -> float:
+        return float(self.dist.mean(*self.shapes, **self.place))
+
+
 def average(t: Array, w: Array) -> tuple[Array, Array]:
     """One row of statistics, the weighted mean, for families whose log density is affine in them."""
     return (t @ w / w.sum())[:, None], w.sum(keepdims=True)

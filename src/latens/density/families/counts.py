@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.optimize import minimize_scalar
 from scipy.special import digamma, gammaln, lambertw, polygamma, xlog1py, xlogy
 
-from latens.density.families.base import POSITIVE, UNIT, Array, Parameter, Univariate, distinct, no_maximum
+from latens.density.families.base import POSITIVE, UNIT, Array, Law, Parameter, Univariate, distinct, no_maximum
 from latens.utils.errors import InputError
 
 
@@ -52,7 +52,7 @@ class Poisson(_Counts):
         return self.start(t, w)
 
     def scipy(self, theta: Array) -> Any:
-        return stats.poisson(theta[0])
+        return Law(stats.poisson, theta[0])
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,7 +75,7 @@ class Geometric(_Counts):
         return self.start(t, w)
 
     def scipy(self, theta: Array) -> Any:
-        return stats.geom(theta[0], loc=-1)
+        return Law(stats.geom, theta[0], loc=-1)
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,7 +138,7 @@ class Binomial(_Counts):
         return float(min(np.clip(np.floor(found) + np.arange(-1.0, 3.0), least, None), key=lost))
 
     def scipy(self, theta: Array) -> Any:
-        return stats.binom(int(theta[0]), theta[1])
+        return Law(stats.binom, int(theta[0]), theta[1])
 
 
 @dataclass(frozen=True, repr=False)
@@ -202,7 +202,7 @@ class NegativeBinomial(_Counts):
 
     def scipy(self, theta: Array) -> Any:
         r, mean = theta
-        return stats.poisson(mean) if np.isinf(r) else stats.nbinom(r, r / (r + mean))
+        return Law(stats.poisson, mean) if np.isinf(r) else Law(stats.nbinom, r, r / (r + mean))
 
 
 def log_rising(r: float, x: Array) -> Array:
@@ -240,8 +240,8 @@ class ZeroInflatedPoisson(_Counts):
 
     def start(self, t: Array, w: Array) -> Array:
         positive = t[0] > 0
-        if not (w[positive] > 0).any():
-            raise no_maximum(self.name, "all counts are 0", "Choose family='poisson'.")
+        if not positive.any():
+            return np.zeros(2)
         share = w[positive].sum() / w.sum()
         mean = _mean(t, w) / share
         rate = float(np.real(mean + lambertw(-mean * np.exp(-mean)))) if mean > 1 else 0.0
@@ -259,7 +259,7 @@ class _Inflated:
     """A zero-inflated Poisson with the methods of a frozen law of scipy."""
 
     def __init__(self, rate: float, inflation: float) -> None:
-        self.plain, self.inflation = stats.poisson(rate), inflation
+        self.plain, self.inflation = Law(stats.poisson, rate), inflation
 
     def cdf(self, x: Array) -> Array:
         return np.where(np.asarray(x) >= 0, self.inflation + (1 - self.inflation) * self.plain.cdf(x), 0.0)

@@ -26,7 +26,7 @@ def whitener(covariance: Array) -> tuple[Array, float]:
     if (scale > 0).all():
         correlation = covariance / scale / scale[:, None]
         values = np.linalg.eigvalsh(correlation)
-        if values[0] > len(scale) * 1e-14:
+        if (values > len(scale) * 1e-14).all():
             factor = np.linalg.cholesky(correlation) * scale[:, None]
             return solve_triangular(factor, np.eye(len(scale)), lower=True), 2 * float(np.log(np.diag(factor)).sum())
         rank = int((values > len(scale) * 1e-14).sum())

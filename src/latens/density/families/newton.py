@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 
-from latens.density.families.base import POSITIVE, REAL, Array, Univariate, no_maximum
+from latens.density.families.base import POSITIVE, REAL, Array, Domain, Univariate, no_maximum
 
 
 def steps(family: Univariate, theta: Array) -> Array:
@@ -51,11 +51,7 @@ class Likelihood:
             exact = self.family.hessian(self.t, self.w, theta) if len(self.w) else np.zeros((p, p))
             if not len(self.v):
                 return exact
-            sides = np.diag(1e-4 * steps(self.family, theta))
-            rows = [
-                (self._censored_gradient(theta + h) - self._censored_gradient(theta - h)) / (2 * h.sum()) for h in sides
-            ]
-            return exact + (np.array(rows) + np.array(rows).T) / 2
+            return exact + self._censored_hessian(theta)
 
     def _censored(self, theta: Array) -> float:
         return float(log_mass(self.family, self.bounds, theta) @ self.v) if len(self.v) else 0.0
@@ -70,62 +66,95 @@ class Likelihood:
             [(8 * (f(theta + h) - f(theta - h)) - f(theta + 2 * h) + f(theta - 2 * h)) / (12 * h.sum()) for h in sides]
         )
 
+    def _censored_hessian(self, theta: Array) -> Array:
+        """Differences of second order."""
+        sides = np.diag(1e-3 * steps(self.family, theta))
+        f, sizes = self._censored, np.diag(sides)
+        out = np.diag([f(theta + h) - 2 * f(theta) + f(theta - h) for h in sides])
+        for i, j in zip(*np.triu_indices(len(theta), 1)):
+            g, h = sides[i], sides[j]
+            out[i, j] = out[j, i] = (f(theta + g + h) - f(theta + g - h) - f(theta - g + h) + f(theta - g - h)) / 4
+        return out / np.outer(sizes, sizes)
+
 
 def log_mass(family: Univariate, bounds: Array, theta: Array) -> Array:
     """log P(lower <= x <= upper) for each column of bounds (2, c), from the side where it is told precisely."""
-    law = family.scipy(theta)
+    law, out = family.scipy(theta), np.zeros(bounds.shape[1])
     low, high = (bounds[0] - 1, bounds[1]) if family.discrete else bounds
+    above, below = np.isinf(high), np.isinf(low)
+    right, left, inner = above & ~below, below & ~above, ~above & ~below
     with np.errstate(all="ignore"):
-        right = law.cdf(low) > 0.5
-        mass = np.where(right, law.sf(low) - law.sf(high), law.cdf(high) - law.cdf(low))
-        inner = np.log(np.maximum(mass, 0.0))
-        return np.where(np.isinf(bounds[1]), law.logsf(low), np.where(np.isinf(bounds[0]), law.logcdf(high), inner))
+        if right.any():
+            out[right] = law.logsf(low[right])
+        if left.any():
+            out[left] = law.logcdf(high[left])
+        if inner.any():
+            low, high = low[inner], high[inner]
+            upper_half = law.cdf(low) > 0.5
+            mass = np.where(upper_half, law.sf(low) - law.sf(high), law.cdf(high) - law.cdf(low))
+            out[inner] = np.log(np.maximum(mass, 0.0))
+    return out
 
 
 def maximise(likelihood: Likelihood, start: Array, free: Array) -> Array:
     """The parameters of highest likelihood near ``start``; only those marked ``free`` move.
 
+    Far from the top a step is halved until the likelihood grows; near it, where growth is lost in rounding, steps are
+    whole, and end when they no longer shrink.
+
     Raises:
         InputError: the likelihood grows for ever.
     """
-    theta, domains = start.astype(float), [p.domain for p in likelihood.family.parameters]
-    limits = np.array([p.limit for p in likelihood.family.parameters])
-    value = likelihood.value(theta)
+    theta, parameters = start.astype(float), likelihood.family.parameters
+    domains, limits = [p.domain for p in parameters], np.array([p.limit for p in parameters])
+    last = np.inf
     for _ in range(200):
-        step, gain = _step(likelihood, theta, domains, free)
-        length, nearer, better = 1.0, theta, value
-        while length > 1e-10:
-            nearer = _moved(theta, length * step, domains, free)
-            better = likelihood.value(nearer)
-            if better >= value + 1e-4 * length * gain - 1e-14 * (1 + abs(value)):
-                break
-            length /= 2
-        else:
+        step, gain, concave = _step(likelihood, theta, domains, free)
+        if concave and gain < 1e-9:
+            theta = _moved(theta, step, domains, free)
+            if gain < 1e-24 or gain > last / 4:
+                return theta
+            last = gain
+            continue
+        theta, before = _climbed(likelihood, theta, step, gain, domains, free), theta
+        if (theta == before).all():
             return theta
-        theta, value = nearer, better
-        if gain < 1e-14:
-            return theta
-        if (theta > limits).any():
-            theta, free = np.where(theta > limits, np.inf, theta), free & (theta <= limits)
-            value = likelihood.value(theta)
-        if _escaped(theta[free], [d for d, f in zip(domains, free) if f]):
+        theta, free = np.where(theta > limits, np.inf, theta), free & (theta <= limits)
+        if _escaped(theta[free], start[free], [d for d, f in zip(domains, free) if f]):
             break
-    shown = ", ".join(f"{p.name} = {v:.3g}" for p, v in zip(likelihood.family.parameters, theta))
+    shown = ", ".join(f"{p.name} = {v:.3g}" for p, v in zip(parameters, theta))
     raise no_maximum(likelihood.family.name, f"it still grows at {shown}", "Choose another family, or fix a parameter.")
 
 
-def _escaped(theta: Array, domains: list) -> bool:
-    return any(not (1e-150 < v < 1e150 if d is POSITIVE else np.isfinite(v)) for d, v in zip(domains, theta))
+def _climbed(
+    likelihood: Likelihood, theta: Array, step: Array, gain: float, domains: list[Domain], free: Array
+) -> Array:
+    """A part of the step by which the likelihood grows; none where there is no such part."""
+    value, length = likelihood.value(theta), 1.0
+    while length > 1e-10:
+        nearer = _moved(theta, length * step, domains, free)
+        if likelihood.value(nearer) >= value + 1e-4 * length * gain - 1e-14 * (1 + abs(value)):
+            return nearer
+        length /= 2
+    return theta
 
 
-def _moved(theta: Array, step: Array, domains: list, free: Array) -> Array:
+def _escaped(theta: Array, start: Array, domains: list[Domain]) -> bool:
+    """Whether a positive parameter has left its start by twenty orders of magnitude."""
+    return any(d is POSITIVE and not 1e-20 < v / s < 1e20 for d, v, s in zip(domains, theta, start))
+
+
+def _moved(theta: Array, step: Array, domains: list[Domain], free: Array) -> Array:
     with np.errstate(over="ignore"):
         moved = np.array([d.back(d.free(v) + s) if f else v for d, v, s, f in zip(domains, theta, step, free)])
     return np.where(free, moved, theta)
 
 
-def _step(likelihood: Likelihood, theta: Array, domains: list, free: Array) -> tuple[Array, float]:
-    """Newton's step in the free coordinates, uphill also where the likelihood is not concave, and its promised gain."""
+def _step(likelihood: Likelihood, theta: Array, domains: list[Domain], free: Array) -> tuple[Array, float, bool]:
+    """Newton's step in the free coordinates, its promised gain, and whether the likelihood is concave here.
+
+    Where it is not, the step goes uphill by the absolute curvature.
+    """
     at, step = np.flatnonzero(free), np.zeros(len(theta))
     gradient, hessian = likelihood.gradient(theta)[at], likelihood.hessian(theta)[np.ix_(at, at)]
     sizes = steps(likelihood.family, theta)
@@ -134,13 +163,14 @@ def _step(likelihood: Likelihood, theta: Array, domains: list, free: Array) -> t
     rise = slope * gradient
     curved = slope[:, None] * hessian * slope + np.diag(bend * gradient)
     if not np.isfinite(curved).all() or not np.isfinite(rise).all():
-        return step, 0.0
+        return step, 0.0, False
     values, vectors = np.linalg.eigh(-curved)
+    concave = bool(values[0] > 0)
     values = np.maximum(np.abs(values), 1e-9 * np.abs(values).max() + 1e-300)
     moved = vectors @ (vectors.T @ rise / values)
     moved /= max(1.0, np.abs(moved).max() / 2)
     step[at] = [m * sizes[i] if domains[i] is REAL else m for m, i in zip(moved, at)]
-    return step, float(moved @ rise)
+    return step, float(moved @ rise), concave
 
 
 def climb(likelihood: Likelihood, start: Array, free: Array) -> Array:

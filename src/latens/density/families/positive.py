@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import betaln, digamma, gammaln, polygamma
 
-from latens.density.families.base import POSITIVE, Array, Parameter, Univariate, average, check_spread, no_maximum
+from latens.density.families.base import POSITIVE, Array, Law, Parameter, Univariate, average, check_spread, no_maximum
 from latens.density.families.real import Normal
 
 _SHAPE_SCALE = (Parameter("shape", POSITIVE), Parameter("scale", POSITIVE))
@@ -51,7 +51,7 @@ class LogNormal(_Positive):
         return Normal().profile(t, w, known)
 
     def scipy(self, theta: Array) -> Any:
-        return stats.lognorm(theta[1], scale=np.exp(theta[0]))
+        return Law(stats.lognorm, theta[1], scale=np.exp(theta[0]))
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,7 +83,7 @@ class Exponential(Univariate):
         return self.start(t, w)
 
     def scipy(self, theta: Array) -> Any:
-        return stats.expon(scale=theta[0])
+        return Law(stats.expon, scale=theta[0])
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,10 +97,6 @@ class Gamma(_Positive):
     name = "gamma"
     parameters = _SHAPE_SCALE
     streams = True
-
-    def check(self, x: Array) -> None:
-        super().check(x)
-        check_spread(self, x)
 
     def statistics(self, x: Array) -> Array:
         return np.stack([x, np.log(x)])
@@ -128,14 +124,18 @@ class Gamma(_Positive):
         mean = shape * scale
         gap = np.log(mean) - t[1] @ w / w.sum()
         if gap < 1e-13:
-            raise no_maximum(self.name, f"all rows equal {mean:g} to the last digits", "Choose a normal.")
+            raise no_maximum(
+                self.name,
+                f"all rows equal {mean:g} to the last digits",
+                "Choose family='normal'; drop a constant column.",
+            )
         for _ in range(8):
             lack = np.log(shape) - digamma(shape) - gap
             shape *= np.exp(-lack / (1 - shape * polygamma(1, shape)))
         return np.array([shape, mean / shape])
 
     def scipy(self, theta: Array) -> Any:
-        return stats.gamma(theta[0], scale=theta[1])
+        return Law(stats.gamma, theta[0], scale=theta[1])
 
 
 @dataclass(frozen=True, repr=False)
@@ -184,7 +184,7 @@ class Weibull(_Positive):
         return np.array([k, np.exp(top + np.log(w @ np.exp(k * l) / w.sum()) / k)])
 
     def scipy(self, theta: Array) -> Any:
-        return stats.weibull_min(theta[0], scale=theta[1])
+        return Law(stats.weibull_min, theta[0], scale=theta[1])
 
 
 @dataclass(frozen=True, repr=False)
@@ -228,7 +228,7 @@ class Pareto(_Positive):
         return np.array([1 / excess if np.isnan(known[0]) else known[0], scale])
 
     def scipy(self, theta: Array) -> Any:
-        return stats.pareto(theta[0], scale=theta[1])
+        return Law(stats.pareto, theta[0], scale=theta[1])
 
 
 @dataclass(frozen=True, repr=False)
@@ -241,10 +241,6 @@ class Beta(Univariate):
     streams = True
     low, high = 0.0, 1.0
     closed = False
-
-    def check(self, x: Array) -> None:
-        super().check(x)
-        check_spread(self, x)
 
     def statistics(self, x: Array) -> Array:
         return np.stack([np.log(x), np.log1p(-x)])
@@ -267,7 +263,9 @@ class Beta(Univariate):
     def start(self, t: Array, w: Array) -> Array:
         """Johnson and Kotz's approximation from the geometric means."""
         g = np.exp(t @ w / w.sum())
-        return 0.5 + g / (2 * max(1 - g.sum(), 1e-9))
+        if 1 - g.sum() < 1e-14:
+            raise no_maximum(self.name, "all rows are equal to the last digits", "Drop the column.")
+        return 0.5 + g / (2 * (1 - g.sum()))
 
     def scipy(self, theta: Array) -> Any:
-        return stats.beta(*theta)
+        return Law(stats.beta, *theta)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import betaln, digamma, polygamma
 
-from latens.density.families.base import POSITIVE, Array, Parameter, Univariate, check_spread, no_maximum
+from latens.density.families.base import POSITIVE, Array, Law, Parameter, Univariate, check_spread, no_maximum
 
 LOC_SCALE = (Parameter("loc"), Parameter("scale", POSITIVE))
 _LOG_2PI = np.log(2 * np.pi)
@@ -79,7 +79,7 @@ class Normal(Univariate):
         return np.array([loc, scale])
 
     def scipy(self, theta: Array) -> Any:
-        return stats.norm(*theta)
+        return Law(stats.norm, loc=theta[0], scale=theta[1])
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,7 +144,7 @@ class StudentT(Univariate):
         return np.array([4.0, loc, half / 0.74])
 
     def scipy(self, theta: Array) -> Any:
-        return stats.t(*theta)
+        return Law(stats.t, theta[0], loc=theta[1], scale=theta[2])
 
 
 @dataclass(frozen=True, repr=False)
@@ -181,7 +181,7 @@ class Laplace(Univariate):
         return np.array([loc, scale])
 
     def scipy(self, theta: Array) -> Any:
-        return stats.laplace(*theta)
+        return Law(stats.laplace, loc=theta[0], scale=theta[1])
 
 
 @dataclass(frozen=True, repr=False)
@@ -211,7 +211,7 @@ class Logistic(Univariate):
         return np.array([loc, half / 1.1])
 
     def scipy(self, theta: Array) -> Any:
-        return stats.logistic(*theta)
+        return Law(stats.logistic, loc=theta[0], scale=theta[1])
 
 
 @dataclass(frozen=True, repr=False)
@@ -245,7 +245,7 @@ class Gumbel(Univariate):
         return np.array([mean - np.euler_gamma * scale, scale])
 
     def scipy(self, theta: Array) -> Any:
-        return stats.gumbel_r(*theta)
+        return Law(stats.gumbel_r, loc=theta[0], scale=theta[1])
 
 
 @dataclass(frozen=True, repr=False)
@@ -283,4 +283,4 @@ class Uniform(Univariate):
         return theta
 
     def scipy(self, theta: Array) -> Any:
-        return stats.uniform(theta[0], theta[1] - theta[0])
+        return Law(stats.uniform, loc=theta[0], scale=theta[1] - theta[0])
