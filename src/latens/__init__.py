@@ -28,6 +28,8 @@ _ROOM_OF = {
     "Parametric": "density",
     "Regression": "density",
     "VAE": "neural",
+    "compare": "density",
+    "two_sample_test": "density",
 }
 
 __all__ = [
@@ -43,7 +45,9 @@ __all__ = [
     "Parametric",
     "Regression",
     "__version__",
+    "compare",
     "load",
+    "two_sample_test",
 ]
 
 

@@ -15,6 +15,7 @@ prior. Nothing in this room imports torch.
 
 from latens.density.base import DensityEstimator
 from latens.density.classifier import BayesClassifier
+from latens.density.comparison import compare
 from latens.density.conditional import ConditionalDensity, ConditionalEstimator
 from latens.density.histogram import Histogram
 from latens.density.kernel import KernelDensity
@@ -23,6 +24,7 @@ from latens.density.mixture import GaussianMixture
 from latens.density.parametric import Parametric
 from latens.density.regression import Regression
 from latens.density.separation import Separation
+from latens.density.two_sample import two_sample_test
 
 __all__ = [
     "BayesClassifier",
@@ -36,4 +38,6 @@ __all__ = [
     "Parametric",
     "Regression",
     "Separation",
+    "compare",
+    "two_sample_test",
 ]
