@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from latens.density.families import differences
 from latens.density.families.base import POSITIVE, Array, Law, Parameter, Univariate, check_spread
-from latens.density.families.newton import steps
 from latens.utils.validation import check_choice
 
 
@@ -71,14 +71,10 @@ class Scipy(Univariate):
         return self._law.logpdf(t[0], *theta)
 
     def score(self, t: Array, theta: Array) -> Array:
-        """Differences of fourth order."""
-        f = self.log_density
-        return np.array(
-            [
-                (8 * (f(t, theta + h) - f(t, theta - h)) - f(t, theta + 2 * h) + f(t, theta - 2 * h)) / (12 * h.sum())
-                for h in np.diag(1e-3 * steps(self, theta))
-            ]
-        )
+        return differences.gradient(lambda theta: self.log_density(t, theta), theta, self.sizes(theta))
+
+    def hessian(self, t: Array, w: Array, theta: Array) -> Array:
+        return differences.hessian(lambda theta: float(self.log_density(t, theta) @ w), theta, self.sizes(theta))
 
     def start(self, t: Array, w: Array) -> Array:
         with np.errstate(all="ignore"):

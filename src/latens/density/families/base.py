@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from latens.density.families import differences
 from latens.utils.errors import InputError
 from latens.utils.text import nearest
 from latens.utils.value import Value
@@ -170,13 +171,18 @@ class Univariate(Value, ABC):
 
     def hessian(self, t: Array, w: Array, theta: Array) -> Array:
         """The second derivatives (p, p) of the weighted mean of ``log_density``, by differences of the score."""
-        from latens.density.families.newton import steps
+        return differences.jacobian(lambda theta: self.score(t, theta) @ w, theta, self.sizes(theta))
 
-        columns = [
-            (self.score(t, theta + h) @ w - self.score(t, theta - h) @ w) / (2 * h.sum())
-            for h in np.diag(1e-5 * steps(self, theta))
-        ]
-        return (np.array(columns) + np.array(columns).T) / 2
+    def sizes(self, theta: Array) -> Array:
+        """On which scale the density changes with each parameter: the parameter itself, the scale for a location."""
+        scale = theta[self.names.index("scale")] if "scale" in self.names else 1.0
+        sizes = []
+        for parameter, value in zip(self.parameters, theta):
+            if parameter.domain is REAL:
+                sizes.append(scale if parameter.name == "loc" else max(1.0, abs(value)))
+            else:
+                sizes.append(value if parameter.domain is POSITIVE else min(value, 1 - value))
+        return np.array(sizes)
 
     @abstractmethod
     def start(self, t: Array, w: Array) -> Array:

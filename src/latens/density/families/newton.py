@@ -5,19 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 
+from latens.density.families import differences
 from latens.density.families.base import POSITIVE, REAL, Array, Domain, Univariate, no_maximum
-
-
-def steps(family: Univariate, theta: Array) -> Array:
-    """The size of each parameter, to take differences with: itself, or the scale for a location."""
-    scale = theta[family.names.index("scale")] if "scale" in family.names else 1.0
-    sizes = []
-    for parameter, value in zip(family.parameters, theta):
-        if parameter.domain is REAL:
-            sizes.append(scale if parameter.name == "loc" else max(1.0, abs(value)))
-        else:
-            sizes.append(value if parameter.domain is POSITIVE else min(value, 1 - value))
-    return np.array(sizes)
 
 
 class Likelihood:
@@ -42,39 +31,19 @@ class Likelihood:
         """(p,)."""
         with np.errstate(all="ignore"):
             exact = self.family.score(self.t, theta) @ self.w if len(self.w) else np.zeros(len(theta))
-            return exact + self._censored_gradient(theta)
+            sizes = self.family.sizes(theta)
+            return exact + differences.gradient(self._censored, theta, sizes) if len(self.v) else exact
 
     def hessian(self, theta: Array) -> Array:
         """(p, p)."""
         p = len(theta)
         with np.errstate(all="ignore"):
             exact = self.family.hessian(self.t, self.w, theta) if len(self.w) else np.zeros((p, p))
-            if not len(self.v):
-                return exact
-            return exact + self._censored_hessian(theta)
+            sizes = self.family.sizes(theta)
+            return exact + differences.hessian(self._censored, theta, sizes) if len(self.v) else exact
 
     def _censored(self, theta: Array) -> float:
         return float(log_mass(self.family, self.bounds, theta) @ self.v) if len(self.v) else 0.0
-
-    def _censored_gradient(self, theta: Array) -> Array:
-        """Differences of fourth order."""
-        if not len(self.v):
-            return np.zeros(len(theta))
-        sides = np.diag(1e-3 * steps(self.family, theta))
-        f = self._censored
-        return np.array(
-            [(8 * (f(theta + h) - f(theta - h)) - f(theta + 2 * h) + f(theta - 2 * h)) / (12 * h.sum()) for h in sides]
-        )
-
-    def _censored_hessian(self, theta: Array) -> Array:
-        """Differences of second order."""
-        sides = np.diag(1e-3 * steps(self.family, theta))
-        f, sizes = self._censored, np.diag(sides)
-        out = np.diag([f(theta + h) - 2 * f(theta) + f(theta - h) for h in sides])
-        for i, j in zip(*np.triu_indices(len(theta), 1)):
-            g, h = sides[i], sides[j]
-            out[i, j] = out[j, i] = (f(theta + g + h) - f(theta + g - h) - f(theta - g + h) + f(theta - g - h)) / 4
-        return out / np.outer(sizes, sizes)
 
 
 def log_mass(family: Univariate, bounds: Array, theta: Array) -> Array:
@@ -157,7 +126,7 @@ def _step(likelihood: Likelihood, theta: Array, domains: list[Domain], free: Arr
     """
     at, step = np.flatnonzero(free), np.zeros(len(theta))
     gradient, hessian = likelihood.gradient(theta)[at], likelihood.hessian(theta)[np.ix_(at, at)]
-    sizes = steps(likelihood.family, theta)
+    sizes = likelihood.family.sizes(theta)
     slope = np.array([sizes[i] if domains[i] is REAL else domains[i].slope(theta[i]) for i in at], dtype=float)
     bend = np.array([domains[i].bend(theta[i]) for i in at], dtype=float)
     rise = slope * gradient
@@ -176,7 +145,7 @@ def _step(likelihood: Likelihood, theta: Array, domains: list[Domain], free: Arr
 def climb(likelihood: Likelihood, start: Array, free: Array) -> Array:
     """As ``maximise``, by Nelder and Mead's simplex, for a likelihood with kinks."""
     domains = [p.domain for p in likelihood.family.parameters]
-    unit = steps(likelihood.family, start)
+    unit = likelihood.family.sizes(start)
 
     def lost(u: Array) -> float:
         shift = np.zeros(len(start))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +16,17 @@ LOC_SCALE = (Parameter("loc"), Parameter("scale", POSITIVE))
 _LOG_2PI = np.log(2 * np.pi)
 
 
-def weighted_quantile(x: Array, w: Array, q: float) -> float:
-    """The middle of the values x at which the share q of the weight w lies on either side."""
+def weighted_quantiles(x: Array, w: Array, q: Array) -> Array:
+    """For each share in q, the middle of the values x that leave this share of the weight w on either side."""
     order = np.argsort(x)
-    below = np.cumsum(w[order]) / w.sum()
-    first, last = np.searchsorted(below, np.array([q - 1e-12, q + 1e-12]))
-    return float(x[order[first]] + x[order[min(int(last), len(x) - 1)]]) / 2
+    below = np.cumsum(w[order])
+    first, last = (np.searchsorted(below, (q + shift) * below[-1]) for shift in (-1e-12, 1e-12))
+    return (x[order[first]] + x[order[np.minimum(last, len(x) - 1)]]) / 2
 
 
 def middle(x: Array, w: Array) -> tuple[float, float]:
     """The median, and half the interquartile range (or the standard deviation where that is 0)."""
-    low, median, high = (weighted_quantile(x, w, q) for q in (0.25, 0.5, 0.75))
+    low, median, high = weighted_quantiles(x, w, np.array([0.25, 0.5, 0.75]))
     mean = w @ x / w.sum()
     return median, (high - low) / 2 or float(np.sqrt(w @ (x - mean) ** 2 / w.sum()))
 
@@ -174,7 +175,7 @@ class Laplace(Univariate):
         return np.array(middle(t[0], w))
 
     def profile(self, t: Array, w: Array, known: Array) -> Array | None:
-        loc = weighted_quantile(t[0], w, 0.5) if np.isnan(known[0]) else known[0]
+        loc = weighted_quantiles(t[0], w, np.array([0.5]))[0] if np.isnan(known[0]) else known[0]
         scale = w @ np.abs(t[0] - loc) / w.sum() if np.isnan(known[1]) else known[1]
         if not scale > 0:
             raise no_maximum(self.name, f"all rows equal {loc:g} (1 sample or constant)", "Drop the column.")
@@ -184,27 +185,55 @@ class Laplace(Univariate):
         return Law(stats.laplace, loc=theta[0], scale=theta[1])
 
 
-@dataclass(frozen=True, repr=False)
-class Logistic(Univariate):
-    r"""$p(x) = \frac{e^{-z}}{s (1 + e^{-z})^2}$ with $z = (x - \mu) / s$; parameters ``loc`` and ``scale``."""
+class _LocationScale(Univariate):
+    r"""$p(x) = g(z) / s$ with $z = (x - \mu) / s$."""
 
-    name = "logistic"
     parameters = LOC_SCALE
 
     def check(self, x: Array) -> None:
         super().check(x)
         check_spread(self, x)
 
+    @abstractmethod
+    def standard(self, z: Array) -> Array:
+        """log g(z)."""
+
+    @abstractmethod
+    def slopes(self, z: Array) -> tuple[Array, Array]:
+        """Its first and second derivative."""
+
     def log_density(self, t: Array, theta: Array) -> Array:
         loc, scale = theta
-        z = np.abs(t[0] - loc) / scale
-        return -np.log(scale) - z - 2 * np.log1p(np.exp(-z))
+        return self.standard((t[0] - loc) / scale) - np.log(scale)
 
     def score(self, t: Array, theta: Array) -> Array:
         loc, scale = theta
         z = (t[0] - loc) / scale
+        slope, _ = self.slopes(z)
+        return np.stack([-slope, -z * slope - 1]) / scale
+
+    def hessian(self, t: Array, w: Array, theta: Array) -> Array:
+        loc, scale = theta
+        z = (t[0] - loc) / scale
+        slope, bend = self.slopes(z)
+        v = w * bend
+        mixed = w @ slope + v @ z
+        return np.array([[v.sum(), mixed], [mixed, w.sum() + 2 * (w * slope) @ z + (v * z) @ z]]) / scale**2
+
+
+@dataclass(frozen=True, repr=False)
+class Logistic(_LocationScale):
+    r"""$p(x) = \frac{e^{-z}}{s (1 + e^{-z})^2}$ with $z = (x - \mu) / s$; parameters ``loc`` and ``scale``."""
+
+    name = "logistic"
+
+    def standard(self, z: Array) -> Array:
+        far = np.abs(z)
+        return -far - 2 * np.log1p(np.exp(-far))
+
+    def slopes(self, z: Array) -> tuple[Array, Array]:
         pull = np.tanh(z / 2)
-        return np.stack([pull, z * pull - 1]) / scale
+        return -pull, (pull * pull - 1) / 2
 
     def start(self, t: Array, w: Array) -> Array:
         loc, half = middle(t[0], w)
@@ -215,29 +244,20 @@ class Logistic(Univariate):
 
 
 @dataclass(frozen=True, repr=False)
-class Gumbel(Univariate):
+class Gumbel(_LocationScale):
     r"""$p(x) = \frac{1}{\beta} e^{-z - e^{-z}}$ with $z = (x - \mu) / \beta$: the largest of many; ``loc``, ``scale``.
 
     The smallest of many is the same family on the negated column.
     """
 
     name = "gumbel"
-    parameters = LOC_SCALE
 
-    def check(self, x: Array) -> None:
-        super().check(x)
-        check_spread(self, x)
+    def standard(self, z: Array) -> Array:
+        return -z - np.exp(-z)
 
-    def log_density(self, t: Array, theta: Array) -> Array:
-        loc, scale = theta
-        z = (t[0] - loc) / scale
-        return -np.log(scale) - z - np.exp(-z)
-
-    def score(self, t: Array, theta: Array) -> Array:
-        loc, scale = theta
-        z = (t[0] - loc) / scale
-        rise = -np.expm1(-z)
-        return np.stack([rise, z * rise - 1]) / scale
+    def slopes(self, z: Array) -> tuple[Array, Array]:
+        fall = np.exp(-z)
+        return fall - 1, -fall
 
     def start(self, t: Array, w: Array) -> Array:
         mean = w @ t[0] / w.sum()
