@@ -23,6 +23,7 @@ from latens.utils.errors import InputError
 
 BLOCK = 4096
 LEAST_MASS = 1e-12
+MOST_PRECISION = 1e24
 MOST_LOSS = {np.float32: 1e-2, np.float64: 1e-7}
 SINGLE_FROM = 1 << 24
 LAST_IN_DOUBLE = 3
@@ -95,7 +96,10 @@ def maximise(shape: Shape, moments: Moments, ridge: float) -> Parameters:
     weights = moments.mass / moments.mass.sum()
     mass = np.maximum(weights, LEAST_MASS)
     try:
-        return shape.mixture(weights, moments.means, shape.ridged(mass, moments.covariances, ridge))
+        mixture = shape.mixture(weights, moments.means, shape.ridged(mass, moments.covariances, ridge))
+        if np.max(shape.precision_trace(mixture.roots, moments.means.shape[1])) > MOST_PRECISION:
+            raise np.linalg.LinAlgError
+        return mixture
     except np.linalg.LinAlgError:
         raise InputError(
             f"a component of the {len(weights)} has collapsed: its covariance is singular with reg_covar={ridge:g}; "

@@ -145,8 +145,8 @@ class GaussianMixture(DensityEstimator):
         framed = frame(x, share, self._shape, self.covariance_type == "spherical")
         if framed.lost and not self.reg_covar:
             raise InputError(
-                f"X varies in {x.shape[1] - framed.lost} directions of {x.shape[1]}, so that its covariance is singular "
-                "with reg_covar=0; raise reg_covar (1e-6), or leave out columns that others determine."
+                f"X varies in {x.shape[1] - framed.lost} directions of {x.shape[1]}: its covariance is singular with "
+                "reg_covar=0; raise reg_covar (1e-6), or leave out columns that others determine."
             )
         learner = Learner(framed.enter(x), share, self._settings(), check_random_state(self.random_state))
         volume = framed.log_volume(share @ ~np.isnan(x))
@@ -215,11 +215,12 @@ class GaussianMixture(DensityEstimator):
             warnings.warn(
                 f"{self.collapsed_.sum()} of {len(self.weights_)} components have collapsed and have their least "
                 f"variance from reg_covar={self.reg_covar:g} alone; ask for fewer components, or raise reg_covar.",
+                RuntimeWarning,
                 stacklevel=3,
             )
         if not self.converged_ and self.max_iter > 0:
             warnings.warn(
-                f"EM has not converged after {self.n_iter_} steps; raise max_iter or tol.",
+                f"EM did not converge in {self.n_iter_} steps; raise max_iter or tol.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
