@@ -93,18 +93,18 @@ class Line:
         exact: bool = False,
         cells: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
     ) -> None:
-        self.kernel, self._given, self._tolerance = kernel, (rows, log_weights, scales), 27.0 if exact else 14.0
+        self.kernel, self._given = kernel, (rows, log_weights, scales)
         self._fine: Levels | None = None
         self.cells, self.coarse = None, None
         if not exact and len(rows) > FEW and kernel in SLOPES:
             self.cells = cells or _cells(rows, log_weights, scales, kernel)
-            self.coarse = Levels(*self.cells[:3], kernel, self._tolerance)
+            self.coarse = Levels(*self.cells[:3], kernel, 14.0)
 
     @property
     def fine(self) -> Levels:
         """The rows themselves."""
         if self._fine is None:
-            self._fine = Levels(*self._given, self.kernel, self._tolerance)
+            self._fine = Levels(*self._given, self.kernel, 27.0)
         return self._fine
 
     def __call__(self, queries: np.ndarray) -> np.ndarray:
