@@ -1,0 +1,240 @@
+r"""A Gaussian kernel density of many rows in the plane: moments on a grid, and the Fourier transform.
+
+With c the nearest node of a grid of step 1/4 to a row x = c + u,
+
+$$K(q - x) = \sum_{a + b < 5} \frac{(-u_1)^a (-u_2)^b}{a! \, b!} \, \partial_1^a \partial_2^b K(q - c) + R, \qquad
+|R| \le 1.09 \, \frac{|u|^5}{\sqrt{5!}} \, e^{-|q - x'|^2 / 4}$$
+
+by Cramer's inequality, x' between c and x. All moments are convolved with the derivatives at once, as products of
+Fourier transforms. Between the nodes Lagrange's polynomial of degree 7 in each direction errs by the same law. What
+both lose is thus bounded, query by query, by a constant times the sum with a bandwidth sqrt 2 times as large, which
+costs one more inverse transform; where that is too large, far from all rows, the sum over the outermost rows is taken
+as it is.
+
+Reference:
+    Greengard and Strain (1991), The fast Gauss transform; Abramowitz and Stegun (1964), 22.14.17.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import factorial
+
+import numpy as np
+from scipy import fft
+from scipy.ndimage import distance_transform_edt
+
+from latens.density.near import KEPT
+
+STEP, ORDER, POINTS = 0.25, 5, 8
+EDGE, GAP = 4.0, 10.0
+"""How far beyond the rows the grid serves, and the distance at which rows are too far to be missed there."""
+LOSS = 5e-5
+"""The error is less than this times the sum with a bandwidth sqrt 2 times as large, at the nearest node."""
+TOLERANCE = 1e-3
+"""Nats by which a value may be wrong; typically 1e-7."""
+NOISE = 1e-11
+"""Of the largest value on the grid: below it the rounding of the transforms counts."""
+FINEST = 8.0
+"""Frequencies beyond have a weight below e^-32."""
+TRIMMED = (0.0, 1e-5, 1e-4, 1e-3, 1e-2)
+"""Parts of the rows that may lie beyond each side of the grid."""
+
+TILE, SCANNED = 6.0, 1 << 15
+"""Side of the squares of queries far from most rows, and the rows that are looked through for each."""
+
+Evaluate = Callable[[np.ndarray], np.ndarray]
+Exact = Callable[[np.ndarray, np.ndarray], Evaluate]
+NODES = np.arange(POINTS) - (POINTS // 2 - 1)
+
+
+class Plane:
+    """The sum at any query: from a grid where its error is below ``TOLERANCE``, else as it is written.
+
+    Args:
+        rows: (n, 2), in units of the bandwidth.
+        log_weights: (n,), with all that does not depend on the query.
+        exact: (rows, log weights) -> their sum, without a grid.
+    """
+
+    def __init__(self, rows: np.ndarray, log_weights: np.ndarray, exact: Exact) -> None:
+        self.rows, self.log_weights, self.exact = rows, log_weights, exact
+        self.grid = _grid(rows, log_weights)
+        self.rest: Evaluate | None = None
+
+    def __call__(self, queries: np.ndarray) -> np.ndarray:
+        sure = self.grid.sure(queries) if self.grid else np.zeros(len(queries), dtype=bool)
+        found = np.empty(len(queries))
+        if self.grid and sure.any():
+            found[sure] = self.grid.interpolate(queries[sure])
+        if not sure.all():
+            self.rest = self.rest or self._rest()
+            found[~sure] = self.rest(queries[~sure])
+        return found
+
+    def _rest(self) -> Evaluate:
+        """The sum over the rows that matter where the grid does not serve.
+
+        Seen from there, rows that matter are at most sqrt(distance^2 + spread) away, the distance being to the nearest
+        row; on the way to such a row one enters what is served, no more than 4 from a row.
+        """
+        if self.grid is None:
+            return self.exact(self.rows, self.log_weights)
+        spread = 2 * (float(np.ptp(self.log_weights)) + np.log(len(self.rows)) + KEPT)
+        kept = self.grid.within((16.0 + spread) ** 0.5)
+        rows, log_weights = self.rows[kept], self.log_weights[kept]
+        few = len(rows) <= SCANNED and np.prod(np.ptp(rows, axis=0) / TILE + 1) <= SCANNED
+        return Tiles(rows, log_weights, spread, self.exact) if few else self.exact(rows, log_weights)
+
+
+class Tiles:
+    """The sum of few rows: over those that matter anywhere in the square of side ``TILE`` in which a query lies."""
+
+    def __init__(self, rows: np.ndarray, log_weights: np.ndarray, spread: float, exact: Exact) -> None:
+        self.rows, self.log_weights, self.spread, self.exact = rows, log_weights, spread, exact
+        self.low, self.high, self.all = rows.min(axis=0) - GAP, rows.max(axis=0) + GAP, exact(rows, log_weights)
+
+    def __call__(self, queries: np.ndarray) -> np.ndarray:
+        close = ((self.low <= queries) & (queries <= self.high)).all(axis=1)
+        found = np.empty(len(queries))
+        found[close] = self._close(queries[close])
+        found[~close] = self.all(queries[~close])
+        return found
+
+    def _close(self, queries: np.ndarray) -> np.ndarray:
+        found = np.empty(len(queries))
+        tiles = np.floor(queries / TILE)
+        order = np.lexsort(tiles.T)
+        changes = np.flatnonzero((np.diff(tiles[order], axis=0) != 0).any(axis=1)) + 1
+        for members in np.split(order, changes) if len(order) else ():
+            found[members] = self._of((tiles[members[0]] + 0.5) * TILE)(queries[members])
+        return found
+
+    def _of(self, centre: np.ndarray) -> Evaluate:
+        distance, radius = np.hypot(*(self.rows - centre).T), TILE / 2**0.5
+        near = distance <= ((distance.min() + radius) ** 2 + self.spread) ** 0.5 + radius
+        return self.exact(self.rows[near], self.log_weights[near])
+
+
+class Grid:
+    """The sum, and its like with a bandwidth sqrt 2 times as large, at the nodes of a grid.
+
+    Args:
+        columns: x and y of the rows.
+        log_weights: (n,).
+        low: where the rows begin, (2,); those beyond are left out.
+        high: where they end.
+        beyond: (2, 2) whether rows lie below low, above high.
+    """
+
+    def __init__(
+        self, columns: list[np.ndarray], log_weights: np.ndarray, low: np.ndarray, high: np.ndarray, beyond: np.ndarray
+    ) -> None:
+        self.origin, self.shape = low - EDGE - 1, _shape(high - low)
+        self.inside = np.ones(len(log_weights), dtype=bool)
+        if beyond.any():
+            self.inside = np.logical_and.reduce([(a <= x) & (x <= b) for a, x, b in zip(low, columns, high)])
+            columns, log_weights = [x[self.inside] for x in columns], log_weights[self.inside]
+        self.cell, off = self._places(columns)
+        self.values, wide = self._sums(off, np.exp(log_weights))
+        ends = low + np.where(beyond[0], GAP, -EDGE), high - np.where(beyond[1], GAP, -EDGE)
+        self.served = (wide * LOSS <= TOLERANCE * self.values) & (self.values > NOISE * self.values.max())
+        self.served &= np.logical_and.outer(*(self._between(k, ends[0][k], ends[1][k]) for k in range(2)))
+
+    def _places(self, columns: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The nearest node of each row, as a number, and how far from it each lies."""
+        places = [(column - start) / STEP for column, start in zip(columns, self.origin)]
+        nodes = [np.rint(place) for place in places]
+        for place, node in zip(places, nodes):
+            place -= node
+            place *= STEP
+        nodes[0] *= self.shape[1]
+        nodes[0] += nodes[1]
+        return nodes[0].astype(np.int64), places
+
+    def _between(self, k: int, first: float, last: float) -> np.ndarray:
+        line = self.origin[k] + STEP * np.arange(self.shape[k])
+        return (first <= line) & (line <= last)
+
+    def _sums(self, off: list[np.ndarray], weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, y = 2 * np.pi * fft.fftfreq(self.shape[0], STEP)[:, None], 2 * np.pi * fft.rfftfreq(self.shape[1], STEP)
+        y = y[: np.searchsorted(y, FINEST)]
+        transform = self._moments(off, weights, x, y)
+        bell = np.exp(-0.5 * (x**2 + y**2))
+        transform *= 2 * np.pi / STEP**2 * bell
+        values = fft.irfft2(transform, s=self.shape)
+        transform *= 2 * bell
+        return values, fft.irfft2(transform, s=self.shape)
+
+    def _moments(self, off: list[np.ndarray], weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The transform of sum_(a + b < ORDER) (-d/dx)^a (-d/dy)^b of the cells' moments, over a! b!."""
+        total = np.zeros((self.shape[0], len(y)), dtype=complex)
+        inner = np.empty_like(weights)
+        for a in range(ORDER):
+            np.copyto(inner, weights)
+            part = np.zeros_like(total)
+            for b in range(ORDER - a):
+                moment = np.bincount(self.cell, inner, self.shape[0] * self.shape[1]).reshape(self.shape)
+                part += fft.rfft(moment, axis=1)[:, : len(y)] * ((-1j * y) ** b / factorial(b))
+                inner *= off[1]
+            total += fft.fft(part, axis=0, overwrite_x=True) * ((-1j * x) ** a / factorial(a))
+            weights *= off[0]
+        return total
+
+    def sure(self, queries: np.ndarray) -> np.ndarray:
+        """(m,) whether the error is below ``TOLERANCE``."""
+        node = np.rint((queries - self.origin) / STEP).clip(0, np.array(self.shape) - 1).astype(np.int64)
+        return self.served[node[:, 0], node[:, 1]]
+
+    def interpolate(self, queries: np.ndarray) -> np.ndarray:
+        """(m,) logarithms, of queries that are sure."""
+        place = (queries - self.origin) / STEP
+        node = np.floor(place).astype(np.int64)
+        along, across = _lagrange(place[:, 0] - node[:, 0]), _lagrange(place[:, 1] - node[:, 1]).T.copy()
+        runs = np.lib.stride_tricks.sliding_window_view(self.values.ravel(), POINTS)
+        start = (node[:, 0] + NODES[0]) * self.shape[1] + node[:, 1] + NODES[0]
+        total = np.zeros(len(queries))
+        for i in range(POINTS):
+            total += along[i] * np.einsum("mj,mj->m", runs[start + i * self.shape[1]], across)
+        return np.log(total)
+
+    def within(self, reach: float) -> np.ndarray:
+        """(n,) whether rows lie as near as that to where the grid does not serve, or beyond it."""
+        distance = STEP * distance_transform_edt(self.served)
+        kept = np.ones(len(self.inside), dtype=bool)
+        kept[self.inside] = (distance <= reach + 2 * STEP).ravel()[self.cell]
+        return kept
+
+
+def _grid(rows: np.ndarray, log_weights: np.ndarray) -> Grid | None:
+    """A grid around the rows, or all but a few outlying ones; None where they are too scattered for one."""
+    columns = [np.ascontiguousarray(rows[:, k]) for k in range(2)]
+    ends = np.array([[x.min(), x.max()] for x in columns]).T
+    for part in TRIMMED:
+        low, high = ends if part == 0 else np.array([np.quantile(x, [part, 1 - part]) for x in columns]).T
+        low, high = np.maximum(low - 2 * GAP, ends[0]), np.minimum(high + 2 * GAP, ends[1])
+        if np.prod((high - low + 2 * EDGE + GAP) / STEP) <= max(1 << 17, len(rows)):
+            return Grid(columns, log_weights, low, high, np.array([ends[0] < low, high < ends[1]]))
+    return None
+
+
+def _shape(size: np.ndarray) -> tuple[int, int]:
+    along, across = (fft.next_fast_len(int((side + EDGE + GAP + 2) / STEP), real=True) for side in size)
+    return along, across
+
+
+def _lagrange(place: np.ndarray) -> np.ndarray:
+    """The weights of the values at ``NODES`` in the polynomial through them, (POINTS, m), at places from 0 to 1.
+
+    Example:
+        >>> round(float(_lagrange(np.array([0.3]))[:, 0] @ NODES**5), 9)  # 0.3^5
+        0.00243
+    """
+    weights = np.ones((POINTS, len(place)))
+    for j in range(POINTS - 1):
+        np.multiply(weights[j], place - NODES[j], out=weights[j + 1])
+    after = np.ones(len(place))
+    for j in range(POINTS - 1, -1, -1):
+        weights[j] *= after / np.prod(np.delete(NODES[j] - NODES, j))
+        after = after * (place - NODES[j])
+    return weights
