@@ -63,9 +63,9 @@ def draw(mixture: tuple, n: int, rng: np.random.RandomState) -> np.ndarray:
 def quadrature(mixture: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Nodes, their probabilities and true log densities."""
     weights, means, deviations = mixture
-    steps = np.sinh(np.linspace(-2.2, 2.2, 25)) * 8 / np.sinh(2.2)
+    steps = np.sinh(np.linspace(-2.2, 2.2, 57)) * 8 / np.sinh(2.2)
     edges = np.unique(np.concatenate([m + s * steps for m, s in zip(means, deviations)]))
-    x, w = np.polynomial.legendre.leggauss(6)
+    x, w = np.polynomial.legendre.leggauss(5)
     half = np.diff(edges)[:, None] / 2
     nodes = ((edges[1:] + edges[:-1])[:, None] / 2 + half * x).ravel()
     p = sum(a * stats.norm.pdf(nodes, m, s) for a, m, s in zip(weights, means, deviations))

@@ -47,7 +47,15 @@ def bandwidth_of(rule: Any, rows: np.ndarray, w: np.ndarray | None, variance: fl
             f"bandwidth={rule!r} finds no spread in {len(rows)} sample{'s' * (len(rows) > 1)}: all are equal, or "
             "columns depend on each other. Give a number, such as bandwidth=1.0."
         )
-    return found * unit / variance**0.5 if d == 1 else found * unit**2 / variance
+    return found * unit / variance**0.5 if d == 1 else _squared(found / variance, unit)
+
+
+def _squared(H: np.ndarray, unit: float) -> np.ndarray:
+    if not 1e-120 < unit < 1e120:
+        raise InputError(
+            f"bandwidths of several columns are in squared units, but X is of the size {unit:.0e}. Rescale it."
+        )
+    return H * unit**2
 
 
 def _of_line(rule: str, x: np.ndarray, w: np.ndarray | None) -> float | None:
