@@ -14,7 +14,7 @@ STEEPEST = math.log(1e3)
 
 
 class Spline(Monotone):
-    r"""A ratio of two quadratics between each two of K + 1 knots, with slope 1 beyond them.
+    r"""A ratio of two quadratics between each two of K + 1 knots, and a straight line beyond them.
 
     In a bin of width w, height h, mean slope s = h / w and slopes d_0, d_1 at its ends, at t = (x - x_0) / w:
 
@@ -22,7 +22,7 @@ class Spline(Monotone):
 
     Args:
         knots: ``(*, D, 2, K + 1)``, the abscissae and the ordinates of the knots, both increasing.
-        slopes: ``(*, D, K + 1)``, dy/dx at the knots; 1 at both ends.
+        slopes: ``(*, D, K + 1)``, dy/dx at the knots; the first and last are those of the tails.
 
     Reference: Durkan et al., *Neural spline flows*, 2019; Gregory and Delbourgo, 1982.
 
@@ -39,7 +39,7 @@ class Spline(Monotone):
     def of(cls, params: Tensor, bound: float) -> Spline:
         """The spline on [-bound, bound] of 3 K - 1 unconstrained numbers ``(*, D, 3 K - 1)``; zeros are the identity.
 
-        They are the logarithms of K widths, K heights and K - 1 slopes, bounded.
+        It is the identity beyond the bounds. The numbers are the logarithms of K widths, K heights and K - 1 slopes, bounded.
         """
         bins = (params.shape[-1] + 1) // 3
         sizes = _bounded(params[..., : 2 * bins], STEEPEST / 2).exp().unflatten(-1, (2, bins))
@@ -55,7 +55,8 @@ class Spline(Monotone):
         middle = t * (1 - t)
         below = s + (d0 + d1 - 2 * s) * middle
         y = y0 + h * (s * t.square() + d0 * middle) / below
-        return y + (x - inside), _log_slope(s, t, middle, below, d0, d1)
+        log_slope = _log_slope(s, t, middle, below, d0, d1)
+        return y + (x - inside) * log_slope.exp(), log_slope
 
     def invert(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """The stable root of the quadratic of the bin, and minus the logarithm of the slope there."""
@@ -65,7 +66,8 @@ class Spline(Monotone):
         a, b, c = h * (s - d0) + up * excess, h * d0 - up * excess, -s * up
         t = 2 * c / (-b - (b.square() - 4 * a * c).clamp(min=0).sqrt())
         middle = t * (1 - t)
-        return x0 + w * t + (y - inside), -_log_slope(s, t, middle, s + excess * middle, d0, d1)
+        log_slope = _log_slope(s, t, middle, s + excess * middle, d0, d1)
+        return x0 + w * t + (y - inside) * (-log_slope).exp(), -log_slope
 
     def _bin(self, v: Tensor, axis: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         """v within the knots, and of its bin: left end, width, lower end, height, slope at both ends."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import log, prod
+from statistics import NormalDist
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,9 @@ from latens.utils.validation import check_choice, check_positive
 from latens.utils.value import Value
 
 Shape = tuple[int, ...]
+MARGINAL_BINS = 4
+NARROWEST = 1e-3
+"""Of the range of an element: the narrowest bin that equal values make."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,6 +108,36 @@ class Mixing(Layer):
         return Composed([Permutation(self.order), LowerUpper(self.weight)])
 
 
+class Marginals(Layer):
+    """A spline of its own for each element, which makes its values normal: y = Phi^-1(F(x)), roughly.
+
+    What follows sees neither skew nor heavy tails, and beyond the data the tails go on in proportion.
+
+    Args:
+        batch: a first batch, ``(B, D)``, whose quantiles become the knots.
+    """
+
+    knots: Tensor
+    slopes: Tensor
+
+    def __init__(self, batch: Tensor) -> None:
+        super().__init__()
+        reach = NormalDist().inv_cdf(1 - 0.5 / max(len(batch), 4))
+        y = torch.linspace(-reach, reach, MARGINAL_BINS + 1)
+        ranks = (torch.special.ndtr(y) * (len(batch) - 1)).round().long()
+        x = batch.float().sort(0).values[ranks].mT  # (D, K + 1)
+        widths = x.diff().maximum(NARROWEST * (x[:, -1:] - x[:, :1]).clamp(min=1e-3))
+        x = torch.cat([x[:, :1], x[:, :1] + widths.cumsum(1)], 1)
+        steepness = (y.diff() / widths).log()
+        inner = (steepness[:, 1:] + steepness[:, :-1]) / 2
+        self.register_buffer("knots", torch.stack([x, y.expand_as(x)], 1))
+        self.register_buffer("slopes", torch.cat([steepness[:, :1], inner, steepness[:, -1:]], 1).exp())
+
+    def forward(self, context: Tensor | None) -> Bijection:
+        """The same whatever the context, and fixed."""
+        return Spline(self.knots, self.slopes)
+
+
 def _start_at_zero(network: nn.Module) -> None:
     last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
     nn.init.zeros_(last.weight)
@@ -167,11 +201,11 @@ class NormalizingFlow(Spec):
         check_positive("bound", self.bound)
 
     def build(self, site: Site) -> FlowDistribution:
-        """Starts as the identity."""
+        """Starts as the identity, after making each element normal where a first batch of events is known."""
         size, element = prod(site.event_shape), Element(self.bins, self.bound)
         context = sum(prod(shape) for shape in (site.context_shape, site.beside) if shape is not None)
         make = LAYERS[self.kind if size > 1 else "autoregressive"]
-        layers: list[Layer] = []
+        layers: list[Layer] = [] if site.events is None else [Marginals(site.events.flatten(1))]
         for i in range(self.transforms):
             layers += [Mixing(size)] if i and size > 1 else []
             layers.append(make(size, context, element, self.network))

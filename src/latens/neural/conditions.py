@@ -57,6 +57,21 @@ class Condition(Value):
             raise InputError(f"y holds classes that were not fitted: {unknown[:5]}; fitted were {self._few()}.")
         return (labels[:, None] == known).astype(np.float32)
 
+    def examples(self, n: int) -> np.ndarray:
+        """n labels to look at: every class in turn."""
+        return np.resize(np.asarray(self.classes), n)
+
+    def read(self, text: str) -> Any:
+        """The class that is written so.
+
+        Raises:
+            InputError: there is none.
+        """
+        found = [item for item in self.classes if str(item) == text]
+        if not found:
+            raise InputError(f"the class is one of {', '.join(map(str, self.classes))}; got {text}")
+        return found[0]
+
     def _few(self) -> str:
         more = f" and {len(self.classes) - _NAMED} more" if len(self.classes) > _NAMED else ""
         return f"{list(self.classes[:_NAMED])}{more}"
@@ -102,6 +117,24 @@ class Covariates(Value):
         if values.shape[1] != self.size:
             raise InputError(f"y was fitted with {self.size} number(s) a row; got {values.shape[1]}.")
         return ((values - self.shift) / self.scale).astype(np.float32)
+
+    def examples(self, n: int) -> np.ndarray:
+        """n values to look at: the mean."""
+        return np.tile(np.asarray(self.shift), (n, 1))
+
+    def read(self, text: str) -> Any:
+        """The numbers that are written so, with commas between several.
+
+        Raises:
+            InputError: these are no numbers, or more or fewer than were fitted.
+        """
+        try:
+            values = [float(item) for item in text.split(",")]
+        except ValueError:
+            values = []
+        if len(values) != self.size:
+            raise InputError(f"y is {self.size} number(s), with commas between several; got {text}")
+        return values if self.size > 1 else values[0]
 
 
 def condition_of(y: Any, n: int) -> Condition | Covariates:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from latens.data import Schema
+from latens.data import Schema, Source
 from latens.distributions import Family, Normal, Transformed
 from latens.models import Explicit, Model, NormalizingFlow
 from latens.neural import defaults
@@ -21,8 +21,9 @@ from latens.training import Schedule
 class Flow(NeuralDensity):
     """log p(x) = log N(f(x); 0, I) + log |det df/dx|, exactly, with f a composition of learned bijections.
 
-    f makes the data normal; its inverse makes data of normal noise. It is trained by maximum likelihood. Every column
-    is a real number, and the density is with respect to Lebesgue's measure, in the units of the data.
+    f makes the data normal; its inverse makes data of normal noise. It is trained by maximum likelihood. The density is
+    with respect to Lebesgue's measure, in the units of the data; values on a lattice are trained on with uniform noise
+    of the width of a cell, so that the density there is about the mass of the cell over its volume.
 
     What is None is chosen from the data, and ``reasons_`` says why.
 
@@ -96,6 +97,10 @@ class Flow(NeuralDensity):
             "network": lambda: network,
             **self._pace(n, network.value, settings),
         }
+
+    def _set_up(self, source: Source, y: Any = None) -> None:
+        super()._set_up(source, y)
+        self.units_.cell = self.schema_.step if self.schema_.discrete else 0.0
 
     def _objective(self) -> Objective:
         return Distortion()

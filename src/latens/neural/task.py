@@ -32,7 +32,7 @@ class Task:
         rows, *rest = batch
         return draw(
             self.model,
-            self.units(rows),
+            self.units.spread(rows),
             self.objective.samples,
             context=rest[0] if rest else None,
             progress=progress,
