@@ -343,6 +343,7 @@ class Absent:
             raise ImportError(name)
 sys.meta_path.insert(0, Absent())
 from latens.density import Histogram
+from latens.density.histogram import _bin_of
 histogram = Histogram().fit([[0.0], [1.0], [3.0]])
 print(histogram.sample(2, random_state=0).shape, histogram.score([[1.0]]) < 0)
 """
@@ -402,3 +403,17 @@ def test_a_part_outside_given_edges_is_refused_and_changes_nothing():
         histogram.partial_fit([[1.0], [2.5]])
     np.testing.assert_array_equal(histogram.log_density_, before)
     assert histogram.weight_.sum() == 2
+
+
+def test_bins_of_equal_width_are_found_as_by_searching():
+    """At edges and beside them, near and far from zero, and outside."""
+    rng = np.random.RandomState(3)
+    for _ in range(300):
+        low, width = rng.normal() * 10 ** rng.uniform(-6, 6), 10 ** rng.uniform(-3, 6)
+        edges = np.linspace(low, low + width, rng.randint(2, 400))
+        beside = [np.nextafter(edges, -np.inf), np.nextafter(edges, np.inf)]
+        x = np.concatenate([rng.uniform(low - width, low + 2 * width, 50), edges, *beside, [1e300, -1e300]])
+        found = np.searchsorted(edges, x, side="right") - 1
+        found[x == edges[-1]] = len(edges) - 2
+        found[x > edges[-1]] = -1
+        np.testing.assert_array_equal(_bin_of(edges, x), found)
