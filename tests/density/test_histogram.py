@@ -10,6 +10,7 @@ from sklearn.base import clone
 from latens.density import DensityEstimator, Histogram, blocks
 from latens.density.bins import MANY_BINS, NAMES, RULES, _penalised, bin_edges
 from latens.density.blocks import bayesian_blocks
+from latens.density.histogram import _bin_of
 from latens.utils.errors import InputError
 
 RNG = np.random.RandomState(0)
@@ -343,7 +344,6 @@ class Absent:
             raise ImportError(name)
 sys.meta_path.insert(0, Absent())
 from latens.density import Histogram
-from latens.density.histogram import _bin_of
 histogram = Histogram().fit([[0.0], [1.0], [3.0]])
 print(histogram.sample(2, random_state=0).shape, histogram.score([[1.0]]) < 0)
 """

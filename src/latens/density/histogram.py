@@ -193,7 +193,7 @@ class Histogram(DensityEstimator):
 
 
 def _distinct(keys: np.ndarray, bound: int) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct keys below ``bound``, sorted, and the place of each among them; by counting where that is cheaper."""
+    """The distinct keys below ``bound``, sorted, and the place of each among them; counted where that is cheaper."""
     if bound > 4 * len(keys) + 1024:
         return np.unique(keys, return_inverse=True)
     seen = np.zeros(bound, dtype=bool)
