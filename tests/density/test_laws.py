@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.base import clone
 
 import latens
-from latens.density import GaussianMixture, Histogram, KernelDensity, Parametric
+from latens.density import GaussianMixture, Histogram, KernelDensity, Mixture, Parametric
 from latens.density.families import Normal
 from latens.utils.errors import InputError
 
@@ -98,6 +98,7 @@ LINE = {
     "Two Gaussians": Case(lambda: GaussianMixture(2, random_state=0), "bimodal"),
     "Four Gaussians of one variance": Case(lambda: GaussianMixture(4, "tied", random_state=0), "skewed"),
     "Gaussians by BIC": Case(lambda: GaussianMixture(random_state=0), "bimodal", repeats=False),
+    "Two logistic densities": Case(lambda: Mixture(Parametric("logistic"), random_state=0), "bimodal"),
     "Best of the families": Case(lambda: Parametric(), "heavy", repeats=False),
 }
 """Continuous densities of one column."""
@@ -116,6 +117,7 @@ PLANE = {
     "Gaussians by held-out likelihood": Case(
         lambda: GaussianMixture("held-out", max_components=3, random_state=0), "three", repeats=False
     ),
+    "Mixture of normals": Case(lambda: Mixture(Parametric("normal"), random_state=0), "two groups"),
     "Multivariate normal": Case(lambda: Parametric("normal"), "correlated"),
     "Multivariate t": Case(lambda: Parametric("multivariate-t"), "three"),
     "Independent normals": Case(lambda: Parametric(Normal()), "two groups"),
@@ -125,6 +127,7 @@ PLANE = {
 COUNT = {
     "Poisson": Case(lambda: Parametric("poisson"), "poisson"),
     "Negative binomial": Case(lambda: Parametric("negative-binomial"), "overdispersed"),
+    "Two Poissons": Case(lambda: Mixture(Parametric("poisson"), random_state=0), "overdispersed"),
     "Geometric": Case(lambda: Parametric("geometric"), "overdispersed"),
     "Zero-inflated Poisson": Case(lambda: Parametric("zero-inflated-poisson"), "many zeros"),
     "Binomial": Case(lambda: Parametric("binomial", fixed={"n": 15}), "poisson"),

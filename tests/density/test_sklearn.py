@@ -3,7 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from latens.density import GaussianMixture, Histogram, KernelDensity, Parametric
+from latens.density import GaussianMixture, Histogram, KernelDensity, Mixture, Parametric
 from latens.density.families import Normal
 
 ESTIMATORS = [
@@ -18,6 +18,7 @@ ESTIMATORS = [
     GaussianMixture(2),
     GaussianMixture(2, "diag"),
     GaussianMixture(2, "tied"),
+    Mixture(KernelDensity(1.0)),
     Parametric(),
     Parametric("student-t"),
     Parametric("normal"),

@@ -17,6 +17,7 @@ from latens.density.base import DensityEstimator
 from latens.density.classifier import BayesClassifier
 from latens.density.comparison import compare
 from latens.density.conditional import ConditionalDensity, ConditionalEstimator
+from latens.density.family_mixture import Mixture
 from latens.density.histogram import Histogram
 from latens.density.kernel import KernelDensity
 from latens.density.logistic import LogisticRegression
@@ -35,6 +36,7 @@ __all__ = [
     "Histogram",
     "KernelDensity",
     "LogisticRegression",
+    "Mixture",
     "Parametric",
     "Regression",
     "Separation",

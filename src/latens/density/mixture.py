@@ -333,11 +333,7 @@ class GaussianMixture(DensityEstimator):
         """The x with P(X <= x) = q, of one column, to the last digits: (m,) for q (m,) in [0, 1]."""
         check_one_column(self)
         q = check_probabilities(q)
-        single = self.means_[:, 0] + ndtri(q)[:, None] * self._deviations
-        low, high = single.min(axis=1), single.max(axis=1)
-        inner = np.isfinite(low)
-        low[inner], high[inner] = _bisected(self.cdf, q[inner], low[inner], high[inner])
-        return high
+        return bisected(self.cdf, q, self.means_[:, 0] + ndtri(q)[:, None] * self._deviations)
 
     @property
     def _deviations(self) -> np.ndarray:
@@ -360,12 +356,12 @@ class GaussianMixture(DensityEstimator):
         return tags
 
 
-def _bisected(
-    cdf: Callable[[np.ndarray], np.ndarray], q: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """low < x <= high with cdf(low) < q <= cdf(high), to neighbouring numbers."""
+def bisected(cdf: Callable[[np.ndarray], np.ndarray], q: np.ndarray, single: np.ndarray) -> np.ndarray:
+    """The least x with cdf(x) >= q, (m,), between the least and the most of the components' quantiles (m, k)."""
+    low, high = single.min(axis=1), single.max(axis=1)
+    high = np.where(cdf(low) >= q, low, high)
     for _ in range(100):
-        middle = low + (high - low) / 2
+        middle = np.where(np.isfinite(low), low / 2 + high / 2, high)
         below = cdf(middle) < q
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return low, high
+    return high

@@ -38,18 +38,23 @@ def thinned(z: np.ndarray, weights: np.ndarray, k: int, rng: np.random.RandomSta
     return Rows(np.ascontiguousarray(z[at].T), np.full(most, 1.0 / most))
 
 
+def responsibilities(
+    z: np.ndarray, weights: np.ndarray, k: int, how: str, rng: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of k components to begin with, (k, n), for ordered rows z (n, d); and the centres (k, d)."""
+    if how == "random":
+        drawn = rng.exponential(size=(k, len(z)))
+        return drawn / drawn.sum(0), np.zeros((k, z.shape[1]))
+    by_chance = how == "random_from_data"
+    seeds = z[_drawn(weights, rng.uniform(size=k))] if by_chance else _seeds(z, weights, k, rng)
+    centers = _lloyd(z, weights, seeds) if how == "kmeans" else seeds
+    return _nearest(z, centers), centers
+
+
 def start(rows: Rows, shape: Shape, k: int, how: str, ridge: float, rng: np.random.RandomState) -> Parameters:
     """A mixture of k components to begin with; ``rows`` are ordered."""
-    if how == "random":
-        weighted = rng.exponential(size=(k, rows.z.shape[1]))
-        weighted *= rows.weights / weighted.sum(0)
-        return _mixture(rows, shape, weighted, np.zeros((k, len(rows.z))), ridge)
-    z = rows.z.T
-    seeds = (
-        z[_drawn(rows.weights, rng.uniform(size=k))] if how == "random_from_data" else _seeds(z, rows.weights, k, rng)
-    )
-    centers = _lloyd(z, rows.weights, seeds) if how == "kmeans" else seeds
-    return _mixture(rows, shape, _nearest(z, centers) * rows.weights, centers, ridge)
+    shares, centers = responsibilities(rows.z.T, rows.weights, k, how, rng)
+    return _mixture(rows, shape, shares * rows.weights, centers, ridge)
 
 
 def _mixture(rows: Rows, shape: Shape, weighted: np.ndarray, centers: np.ndarray, ridge: float) -> Parameters:
