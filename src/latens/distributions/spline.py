@@ -39,7 +39,8 @@ class Spline(Monotone):
     def of(cls, params: Tensor, bound: float) -> Spline:
         """The spline on [-bound, bound] of 3 K - 1 unconstrained numbers ``(*, D, 3 K - 1)``; zeros are the identity.
 
-        It is the identity beyond the bounds. The numbers are the logarithms of K widths, K heights and K - 1 slopes, bounded.
+        It is the identity beyond the bounds. The numbers are the logarithms of K widths, K heights and K - 1 slopes,
+        bounded.
         """
         bins = (params.shape[-1] + 1) // 3
         sizes = _bounded(params[..., : 2 * bins], STEEPEST / 2).exp().unflatten(-1, (2, bins))

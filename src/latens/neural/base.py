@@ -164,6 +164,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         check_rows(type(self).__name__, source)
         check_settings(self.get_params(deep=False))
         self.schema_ = source.schema
+        if self.schema_.kind == "table":
+            self.n_features_in_ = self.schema_.size
         self.seed_ = seed_of(self.random_state)
         if self.random_state is None:
             self.seed_ = World.join(self._device).first(self.seed_)
