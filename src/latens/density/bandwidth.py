@@ -41,7 +41,7 @@ def bandwidth_of(rule: Any, rows: np.ndarray, w: np.ndarray | None, variance: fl
         return _given(rule, rows.shape[1])
     check_choice("bandwidth", rule, RULES)
     d, unit = rows.shape[1], _unit(rows)
-    found = _of_line(rule, rows[:, 0] / unit, w) if d == 1 else _of_plane(rule, rows / unit, w)
+    found: Any = _of_line(rule, rows[:, 0] / unit, w) if d == 1 else _of_plane(rule, rows / unit, w)
     if found is None:
         raise InputError(
             f"bandwidth={rule!r} finds no spread in {len(rows)} sample{'s' * (len(rows) > 1)}: all are equal, or "
@@ -307,12 +307,14 @@ def _first_root(f: Callable[[float], float], x: np.ndarray, w: np.ndarray | None
 def _quartiles(x: np.ndarray, w: np.ndarray | None) -> tuple[float, float]:
     """Of sorted values; under weights, where the sum of the weights passes a quarter and three quarters."""
     if w is None:
-        n = len(x) - 1
-        return tuple(float(np.interp(q * n, *_around(x, q * n))) for q in (0.25, 0.75))
+        return _order(x, 0.25), _order(x, 0.75)
     sums = np.cumsum(w)
-    return tuple(float(x[np.searchsorted(sums, q * sums[-1])]) for q in (0.25, 0.75))
+    low, high = x[np.searchsorted(sums, [sums[-1] / 4, sums[-1] * 3 / 4])]
+    return float(low), float(high)
 
 
-def _around(x: np.ndarray, at: float) -> tuple[np.ndarray, np.ndarray]:
-    i = np.arange(int(at), min(int(at) + 2, len(x)))
-    return i, x[i]
+def _order(x: np.ndarray, q: float) -> float:
+    """Between the two sorted values that the fraction q lies between."""
+    at = q * (len(x) - 1)
+    low, high = x[int(at)], x[min(int(at) + 1, len(x) - 1)]
+    return float(low + (at - int(at)) * (high - low))

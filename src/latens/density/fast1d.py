@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from latens.density.kernels import KERNELS
+from latens.density.running import COEFFICIENTS, Exponential, Polynomial
 
 FEW = 1000
 """Rows up to which every sum is exact."""
@@ -44,8 +45,8 @@ def log_sum_1d(
 ) -> np.ndarray:
     r"""$\log \sum_i w_i s_i^{-1} K((q - x_i) / s_i)$ for every query q.
 
-    Up to 1,000 rows, and with the kernels that have a corner, the sum is exact to rounding. Beyond, a Gaussian or
-    logistic sum is off by at most 2e-4 (typically 1e-6), however far from the rows a query is.
+    Up to 1,000 rows the sum is exact to rounding. Beyond, a Gaussian or logistic sum is off by at most 2e-4 (typically
+    1e-6) however far from the rows a query is, and one of another kernel by 1e-7.
 
     Args:
         queries: (m, 1) or (m,).
@@ -91,14 +92,23 @@ class Line:
         kernel: str,
         *,
         exact: bool = False,
-        cells: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+        cells: tuple[np.ndarray, ...] | None = None,
     ) -> None:
+        scales = scales[:1] if np.ptp(scales) == 0 else scales
         self.kernel, self._given = kernel, (rows, log_weights, scales)
         self._fine: Levels | None = None
-        self.cells, self.coarse = None, None
-        if not exact and len(rows) > FEW and kernel in SLOPES:
+        self.cells: tuple[np.ndarray, ...] | None = None
+        self.coarse: Levels | None = None
+        self.running: Polynomial | Exponential | None = None
+        if exact or len(rows) <= FEW:
+            return
+        if kernel in SLOPES:
             self.cells = cells or _cells(rows, log_weights, scales, kernel)
-            self.coarse = Levels(*self.cells[:3], kernel, 14.0)
+            self.coarse = Levels(self.cells[0], self.cells[1], self.cells[2], kernel, 14.0)
+        elif len(scales) == 1 and kernel in COEFFICIENTS:
+            self.running = Polynomial(rows, log_weights, float(scales[0]), kernel)
+        elif len(scales) == 1 and kernel == "exponential":
+            self.running = Exponential(rows, log_weights, float(scales[0]))
 
     @property
     def fine(self) -> Levels:
@@ -109,35 +119,20 @@ class Line:
 
     def __call__(self, queries: np.ndarray) -> np.ndarray:
         """(m,) nats at (m,) queries."""
-        if self.coarse is None:
+        if self.coarse is not None:
+            result = _between(self.coarse, queries)
+        elif self.running is not None:
+            result = self.running(queries)
+        else:
             return self.fine(queries)[0]
-        ends, width = self._ends(queries)
-        node, place = np.unique(ends, return_inverse=True)
-        value, slope = np.full(len(node), np.nan), np.full(len(node), np.nan)
-        near = self.coarse.distance(node) < NEAR
-        value[near], slope[near] = self.coarse(node[near])
-        low, high = place.reshape(ends.shape)
-        result = _hermite(
-            (queries - node[low]) / width, value[low], value[high], slope[low] * width, slope[high] * width
-        )
-        far = ~np.isfinite(result)
-        if far.any():
-            result[far] = self.fine(queries[far])[0]
+        missing = ~np.isfinite(result)
+        if missing.any():
+            result[missing] = self.fine(queries[missing])[0]
         return result
 
     def cdf(self, queries: np.ndarray) -> np.ndarray:
         """(m,) the weight of the kernels below each query."""
         return (self.coarse or self.fine).cdf(queries)
-
-    def _ends(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The ends (2, m) of each query's cell, NaN where no row is near, and its width (m,)."""
-        width = np.full(len(queries), np.nan)
-        for part in self.coarse.parts[::-1]:  # the finest last
-            reach = 2 * NEAR * part.widest
-            inside = (queries > part.rows[0] - reach) & (queries < part.rows[-1] + reach)
-            width[inside] = part.narrowest / NODES
-        first = np.floor(queries / width)
-        return np.stack([first * width, (first + 1) * width]), width
 
 
 class Levels:
@@ -279,6 +274,28 @@ def _cells(rows: np.ndarray, log_weights: np.ndarray, scales: np.ndarray, kernel
     joined = [np.concatenate(values) for values in zip(*parts)]
     order = np.argsort(joined[0], kind="stable")
     return tuple(values[order] for values in joined)
+
+
+def _between(coarse: Levels, queries: np.ndarray) -> np.ndarray:
+    """Cubics across cells of the queries; NaN where no row is near."""
+    ends, width = _ends(coarse, queries)
+    node, place = np.unique(ends, return_inverse=True)
+    value, slope = np.full(len(node), np.nan), np.full(len(node), np.nan)
+    near = coarse.distance(node) < NEAR
+    value[near], slope[near] = coarse(node[near])
+    low, high = place.reshape(ends.shape)
+    return _hermite((queries - node[low]) / width, value[low], value[high], slope[low] * width, slope[high] * width)
+
+
+def _ends(coarse: Levels, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ends (2, m) of each query's cell, NaN where no row is near, and its width (m,)."""
+    width = np.full(len(queries), np.nan)
+    for part in coarse.parts[::-1]:  # the finest last
+        reach = 2 * NEAR * part.widest
+        inside = (queries > part.rows[0] - reach) & (queries < part.rows[-1] + reach)
+        width[inside] = part.narrowest / NODES
+    first = np.floor(queries / width)
+    return np.stack([first * width, (first + 1) * width]), width
 
 
 def _levels(scales: np.ndarray) -> list[np.ndarray]:

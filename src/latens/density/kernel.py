@@ -112,7 +112,7 @@ class KernelDensity(DensityEstimator):
         weights = None if sample_weight is None else check_weights(sample_weight, len(table))
         self.rows_, self.weights_ = _ordered(support.inside(table.astype(np.float64)), weights)
         self.bandwidth_ = bandwidth_of(self.bandwidth, self.rows_, self.weights_, self._variance)
-        self.scales_, self._cells, self._cache = None, None, {}
+        self._forget()
         if power:
             self._adapt(power)
         return self
@@ -148,7 +148,7 @@ class KernelDensity(DensityEstimator):
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
         rng = check_random_state(random_state)
-        chosen = rng.choice(len(self.rows_), size=n_samples, p=self.weights_)
+        chosen = _drawn(rng, n_samples, np.ones(len(self.rows_)) if self.weights_ is None else self.weights_)
         noise = KERNELS[self.kernel].sample(rng, n_samples, self.n_features_in_)
         if self.scales_ is not None:
             noise *= self.scales_[chosen, None]
@@ -192,8 +192,15 @@ class KernelDensity(DensityEstimator):
             cache["line"] = Line(x, log_weights, scales, self.kernel, exact=self.exact, cells=self._cells)
         return cache["line"]
 
+    def _forget(self) -> None:
+        self.scales_: np.ndarray | None = None
+        self._cells: tuple[np.ndarray, ...] | None = None
+        self._cache: dict[str, Any] = {}
+
     def _kept(self) -> dict[str, Any]:
-        return vars(self).setdefault("_cache", {})
+        if not hasattr(self, "_cache"):
+            self._cache = {}
+        return self._cache
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_cache"}
@@ -221,6 +228,12 @@ class KernelDensity(DensityEstimator):
         log_p = self._support.log_sum(pilot, nodes, self._reach() * max(1.0, 8.5 * self._variance**0.5))
         weights = np.broadcast_to(np.exp(log_weights), log_p.shape)
         return np.exp(-power * (log_p - np.average(log_p, weights=weights)))
+
+
+def _drawn(rng: np.random.RandomState, n_samples: int, weights: np.ndarray) -> np.ndarray:
+    """Rows by their weight, one uniform number each, so that a row of weight 2 is drawn as if it stood there twice."""
+    sums = np.cumsum(weights)
+    return np.searchsorted(sums, rng.uniform(size=n_samples) * sums[-1], side="right").clip(max=len(sums) - 1)
 
 
 def _power(adaptive: Any, bandwidth: Any, d: int) -> float:

@@ -120,7 +120,7 @@ def _cosine_log_mellin(s: float) -> float:
 
 def _logistic_log_mellin(s: float) -> float:
     """Gamma(s) eta(s - 1), times 4; eta(s) = (1 - 2^(1-s)) zeta(s) is Dirichlet's."""
-    eta = {1: 0.5, 2: np.log(2)}.get(s) or (1 - 2.0 ** (2 - s)) * zeta(s - 1)
+    eta = 0.5 if s == 1 else np.log(2) if s == 2 else (1 - 2.0 ** (2 - s)) * zeta(s - 1)
     return float(np.log(4) + gammaln(s) + np.log(eta))
 
 

@@ -87,7 +87,7 @@ class Support:
         Raises:
             InputError: they are too many.
         """
-        columns = [_images(*pair, closed, far) for pair, closed, far in zip(self.ends, self.periodic, reach)]
+        columns = [_images(low, high, *how) for (low, high), *how in zip(self.ends, self.periodic, reach)]
         if np.prod([float(len(column)) for column in columns]) > MOST:
             raise InputError(
                 f"bounds of these columns would need more than {MOST} images of each row; "
