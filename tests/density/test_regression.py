@@ -149,11 +149,11 @@ def test_standard_errors_are_the_spread_of_the_estimates(noise):
     rng, fits = np.random.RandomState(1), []
     truth = Regression(noise).fit(_X, TARGETS[noise])
     X = np.repeat(_X, 2, axis=0)
-    for _ in range(100):
+    for _ in range(60):
         fits.append(Regression(noise).fit(X, truth.sample(X, rng)))
     estimates = np.array([[fit.intercept_, *fit.coef_] for fit in fits])
     told = np.mean([fit.standard_errors_ for fit in fits], axis=0)
-    np.testing.assert_allclose(told, estimates.std(axis=0), rtol=0.3)
+    np.testing.assert_allclose(told, estimates.std(axis=0), rtol=0.35)
 
 
 def test_new_rows_fall_into_the_interval_as_often_as_it_says(noise):
@@ -161,7 +161,7 @@ def test_new_rows_fall_into_the_interval_as_often_as_it_says(noise):
     rng, hits, levels = np.random.RandomState(2), [], np.array([0.5, 0.9])
     few, new = _X[:40], _X[40:50]
     truth = Regression(noise).fit(_X, TARGETS[noise])
-    for _ in range(100):
+    for _ in range(60):
         fitted, y = Regression(noise).fit(few, truth.sample(few, rng)), truth.sample(new, rng)
         ends = np.stack([fitted.interval(new, level).T for level in levels])  # (levels, 2, n)
         hits.append(((ends[:, 0] <= y) & (y <= ends[:, 1])).mean(axis=1))
@@ -198,6 +198,14 @@ def test_the_interval_averages_over_what_is_not_known(kind):
             eta - 12 * error, eta + 12 * error, points=[end], limit=200,
         )[0]  # fmt: skip
         assert averaged == pytest.approx(mass, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["laplace", "student-t"])
+def test_the_intervals_of_many_rows_are_those_of_few(kind):
+    fitted = Regression(kind).fit(_X[:10], TARGETS[kind][:10])
+    one_by_one = np.concatenate([fitted.interval(_X[i : i + 40], 0.9) for i in range(0, 120, 40)])
+    width = np.diff(one_by_one)
+    np.testing.assert_allclose(np.diff(fitted.interval(_X, 0.9)), width, rtol=1e-3)
 
 
 def test_samples_follow_the_conditional_density(noise):

@@ -90,7 +90,8 @@ class LogisticRegression(ClassifierMixin, ConditionalEstimator):
         theta = newton(loss, np.zeros(loss.size))
         if flat(loss(theta)[2]) and loss.separates(theta):
             warnings.warn(Separation(_SEPARATED), stacklevel=2)
-        self._design, self._theta = tuple(design), theta.reshape(-1, contrasts.shape[1])
+        self._design: tuple[Any, ...] = tuple(design)
+        self._theta = theta.reshape(-1, contrasts.shape[1])
         self._learn(design, loss, theta, float(weights.sum()))
         return self
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.polynomial import Chebyshev
 from scipy import stats
 from scipy.optimize import linprog, minimize_scalar
-from scipy.special import gammaln, pdtr, stdtr
+from scipy.special import gammaln, pdtr
 
 from latens.density.newton import newton
 from latens.density.separation import Separation, flat, grows_forever
@@ -24,6 +25,7 @@ from latens.utils.value import Value
 _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
 _NODE_WEIGHTS = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
 _LEAST = 1e-18
+_DEGREE = 64
 _ALL_ZERO = (
     "The counts are all 0 in some region that a plane cuts off, so their likelihood grows without end as the rate "
     "there falls to 0; the coefficients are those after which less than 1e-11 nats an example could still be won."
@@ -50,10 +52,6 @@ class Noise(Value, ABC):
         """P(Y <= y | eta)."""
 
     @abstractmethod
-    def quantile(self, q: float, eta: np.ndarray) -> np.ndarray:
-        """The least y with P(Y <= y | eta) >= q."""
-
-    @abstractmethod
     def draw(self, eta: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
         """One y for each eta."""
 
@@ -74,29 +72,65 @@ class Noise(Value, ABC):
         """Fisher's information of one y about eta."""
         raise NotImplementedError
 
+    @abstractmethod
     def interval(
         self, eta: np.ndarray, error: np.ndarray, level: float, rows: float, spare: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Where y lies with this probability, when eta is known up to a normal ``error``: two of (n,).
 
-        The quantiles of the noise averaged over eta by 24 nodes of Gauss and Hermite, found by bisection.
+        Args:
+            rows, spare: how many rows were fitted, and how many more than coefficients.
         """
-        etas = eta + error * _NODES[:, None]  # (K, n)
-        low, high = (self._averaged_quantile(q, etas) for q in ((1 - level) / 2, (1 + level) / 2))
-        return low, high
 
-    def _averaged_quantile(self, q: float, etas: np.ndarray) -> np.ndarray:
-        ends = self.quantile(q, etas)
-        below, above = ends.min(axis=0), ends.max(axis=0)
-        for _ in range(45):
+
+class LocationNoise(Noise):
+    """y = eta + scale * epsilon, epsilon of a standard distribution that is symmetric about 0."""
+
+    scale: float
+
+    @property
+    @abstractmethod
+    def standard(self) -> Any:
+        """The distribution of epsilon."""
+
+    def log_prob(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        return self.standard.logpdf((y - eta) / self.scale) - np.log(self.scale)
+
+    def cdf(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+        return self.standard.cdf((y - eta) / self.scale)
+
+    def draw(self, eta: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+        return eta + self.scale * self.standard.rvs(size=np.shape(eta), random_state=rng)
+
+    def interval(
+        self, eta: np.ndarray, error: np.ndarray, level: float, rows: float, spare: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The quantiles of the noise averaged over eta by 24 nodes of Gauss and Hermite.
+
+        Its width over the scale is a smooth function of error over scale: of many rows, interpolated by a polynomial of
+        Chebyshev's of degree 64.
+        """
+        spread = error / self.scale
+        ends = [float(spread.min()), float(spread.max())]
+        if len(spread) <= _DEGREE or ends[1] <= ends[0]:
+            half = self.scale * self._half(spread, level)
+        else:
+            half = self.scale * Chebyshev.interpolate(self._half, _DEGREE, ends, (level,))(spread)
+        return eta - half, eta + half
+
+    def _half(self, spread: np.ndarray, level: float) -> np.ndarray:
+        """How far from 0 epsilon + spread * normal lies at most, with this probability; by bisection."""
+        q, standard = (1 + level) / 2, self.standard
+        below, above = np.zeros(len(spread)), standard.ppf(q) + spread * _NODES.max()
+        for _ in range(50):
             middle = (below + above) / 2
-            enough = _NODE_WEIGHTS @ self.cdf(middle, etas) >= q
+            enough = _NODE_WEIGHTS @ standard.cdf(middle + spread * _NODES[:, None]) >= q
             below, above = np.where(enough, below, middle), np.where(enough, middle, above)
         return above
 
 
 @dataclass(frozen=True, repr=False)
-class NormalNoise(Noise):
+class NormalNoise(LocationNoise):
     """y = eta + scale * epsilon, epsilon standard normal: least squares."""
 
     scale: float
@@ -107,17 +141,9 @@ class NormalNoise(Noise):
         residual = y - features @ theta
         return cls(max(float(np.sqrt(np.average(residual**2, weights=weights))), _rounding(y))), theta
 
-    def log_prob(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
-        return stats.norm.logpdf(y, eta, self.scale)
-
-    def cdf(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
-        return stats.norm.cdf(y, eta, self.scale)
-
-    def quantile(self, q: float, eta: np.ndarray) -> np.ndarray:
-        return stats.norm.ppf(q, eta, self.scale)
-
-    def draw(self, eta: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-        return rng.normal(eta, self.scale)
+    @property
+    def standard(self) -> Any:
+        return stats.norm
 
     @property
     def information(self) -> float:
@@ -132,7 +158,7 @@ class NormalNoise(Noise):
 
 
 @dataclass(frozen=True, repr=False)
-class LaplaceNoise(Noise):
+class LaplaceNoise(LocationNoise):
     """y = eta + scale * epsilon, p(epsilon) = exp(-|epsilon|) / 2: least absolute deviations, by linear programming."""
 
     scale: float
@@ -143,17 +169,9 @@ class LaplaceNoise(Noise):
         residual = np.abs(y - features @ theta)
         return cls(max(float(np.average(residual, weights=weights)), _rounding(y))), theta
 
-    def log_prob(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
-        return stats.laplace.logpdf(y, eta, self.scale)
-
-    def cdf(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
-        return stats.laplace.cdf(y, eta, self.scale)
-
-    def quantile(self, q: float, eta: np.ndarray) -> np.ndarray:
-        return stats.laplace.ppf(q, eta, self.scale)
-
-    def draw(self, eta: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-        return rng.laplace(eta, self.scale)
+    @property
+    def standard(self) -> Any:
+        return stats.laplace
 
     @property
     def information(self) -> float:
@@ -161,7 +179,7 @@ class LaplaceNoise(Noise):
 
 
 @dataclass(frozen=True, repr=False)
-class StudentTNoise(Noise):
+class StudentTNoise(LocationNoise):
     """y = eta + scale * epsilon, epsilon Student's t with df degrees of freedom, from 1 (Cauchy) to 1e6 (normal)."""
 
     df: float
@@ -184,22 +202,14 @@ class StudentTNoise(Noise):
             return _student_loss(best(log_df), np.exp(log_df), features, y, w)[0]
 
         ends = (0.0, float(np.log(1e6)))
-        inside = float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-7}).x)
+        inside = float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6}).x)
         log_df = min((*ends, inside), key=loss)
         at = best(log_df)
         return cls(float(np.exp(log_df)), float(np.sqrt(_variance(at[-1])) * unit)), theta + at[:-1] * unit
 
-    def log_prob(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
-        return stats.t.logpdf(y, self.df, eta, self.scale)
-
-    def cdf(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
-        return stdtr(self.df, (y - eta) / self.scale)
-
-    def quantile(self, q: float, eta: np.ndarray) -> np.ndarray:
-        return stats.t.ppf(q, self.df, eta, self.scale)
-
-    def draw(self, eta: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-        return eta + self.scale * rng.standard_t(self.df, size=np.shape(eta))
+    @property
+    def standard(self) -> Any:
+        return stats.t(self.df)
 
     @property
     def information(self) -> float:
@@ -238,9 +248,6 @@ class PoissonNoise(Noise):
     def cdf(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
         return np.where(y < 0, 0.0, pdtr(np.maximum(y, 0.0), np.exp(eta)))
 
-    def quantile(self, q: float, eta: np.ndarray) -> np.ndarray:
-        return stats.poisson.ppf(q, np.exp(eta))
-
     def draw(self, eta: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
         return rng.poisson(np.exp(eta)).astype(np.float64)
 
@@ -254,10 +261,17 @@ class PoissonNoise(Noise):
         rate = weights * np.exp(features @ theta)
         return np.linalg.pinv(features.T @ (features * rate[:, None]), hermitian=True)
 
-    def _averaged_quantile(self, q: float, etas: np.ndarray) -> np.ndarray:
-        """Bisection over whole numbers, where alone the cdf rises."""
-        ends = self.quantile(q, etas)
-        below, above = ends.min(axis=0) - 1, ends.max(axis=0)
+    def interval(
+        self, eta: np.ndarray, error: np.ndarray, level: float, rows: float, spare: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The quantiles of counts averaged over eta by 24 nodes of Gauss and Hermite."""
+        etas = eta + error * _NODES[:, None]  # (K, n)
+        low, high = (self._quantile(q, etas) for q in ((1 - level) / 2, (1 + level) / 2))
+        return low, high
+
+    def _quantile(self, q: float, etas: np.ndarray) -> np.ndarray:
+        """Bisection over whole numbers, where alone the cdf rises, between the quantiles of the outermost nodes."""
+        below, above = stats.poisson.ppf(q, np.exp(etas[[0, -1]])) + [[-1], [0]]
         while (above - below > 1).any():
             middle = np.floor((below + above) / 2)
             enough = _NODE_WEIGHTS @ self.cdf(middle, etas) >= q
@@ -314,7 +328,9 @@ def _em(at: np.ndarray, df: float, features: np.ndarray, y: np.ndarray, w: np.nd
     for _ in range(10):
         residual = y - features @ theta
         u = w * (df + 1) / (df + residual**2 / variance)
-        theta = theta + np.linalg.lstsq(features * np.sqrt(u)[:, None], residual * np.sqrt(u), rcond=None)[0]
+        theta = (
+            theta + np.linalg.lstsq(features.T @ (features * u[:, None]), features.T @ (u * residual), rcond=None)[0]
+        )
         variance = max(float((u * residual**2).sum() / u.sum()), _LEAST)
     return np.append(theta, np.log(variance) / 2)
 

@@ -88,7 +88,8 @@ class Regression(RegressorMixin, ConditionalEstimator):
         design = Design.of(table, weights, bool(self.fit_intercept))
         features = design.features(table)
         self.noise_, theta = NOISES[self.noise].fit(features, y, weights)
-        self._design, self._theta = tuple(design), theta
+        self._design: tuple[Any, ...] = tuple(design)
+        self._theta = theta
         self._learn(design, features, y, weights)
         return self
 
