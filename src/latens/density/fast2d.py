@@ -92,7 +92,8 @@ class Tiles:
 
     def __init__(self, rows: np.ndarray, log_weights: np.ndarray, spread: float, exact: Exact) -> None:
         self.rows, self.log_weights, self.spread, self.exact = rows, log_weights, spread, exact
-        self.low, self.high, self.all = rows.min(axis=0) - GAP, rows.max(axis=0) + GAP, exact(rows, log_weights)
+        beyond = np.ptp(rows, axis=0).max() + GAP
+        self.low, self.high, self.all = rows.min(axis=0) - beyond, rows.max(axis=0) + beyond, exact(rows, log_weights)
 
     def __call__(self, queries: np.ndarray) -> np.ndarray:
         close = ((self.low <= queries) & (queries <= self.high)).all(axis=1)
