@@ -656,3 +656,47 @@ def test_values_stand_for_names():
     single = Parametric("student-t", fixed={"df": 1.0}).fit(column("student-t"))
     assert cauchy.params_["loc"] == pytest.approx(single.params_["loc"], abs=1e-6)
     assert cauchy.standard_errors_["scale"] == pytest.approx(single.standard_errors_["scale"], rel=1e-5)
+
+
+def test_censored_rows_where_an_end_of_the_support_is_known():
+    """Pareto lifetimes cut off: deaths over the total of log(x / scale)."""
+    time = 2 * (1 + np.random.RandomState(18).pareto(3.0, 200))
+    lower, upper = np.minimum(time, 3.0), np.where(time < 3.0, time, np.inf)
+    density = Parametric("pareto", fixed={"scale": 2.0}).fit(lower[:, None], upper=upper)
+    assert density.params_["shape"] == pytest.approx((time < 3.0).sum() / np.log(lower / 2).sum(), rel=1e-9)
+
+
+def test_censored_laplace_is_at_its_maximum():
+    x = COLUMNS["laplace"][:100]
+    lower, upper = np.minimum(x, 3.0), np.where(x < 3.0, x, np.inf)
+    density = Parametric("laplace").fit(lower[:, None], upper=upper)
+    best = density.log_likelihood_
+    loc, scale = density.params_["loc"], density.params_["scale"]
+    for step in (-0.05, 0.05):
+        assert censored(stats.laplace(loc + step, scale), lower, upper) < best
+        assert censored(stats.laplace(loc, scale + step), lower, upper) < best
+    assert censored(stats.laplace(loc, scale), lower, upper) == pytest.approx(best, rel=1e-12)
+
+
+def test_censored_t_is_at_its_maximum_with_its_curvature():
+    x = COLUMNS["student-t"][:200]
+    lower, upper = np.maximum(x, -2.0), np.where(x > -2.0, x, -2.0)
+    lower = np.where(x > -2.0, x, -np.inf)
+    density = Parametric("student-t").fit(lower[:, None], upper=upper)
+    top = theta_of(density)
+    central, h = [], 1e-4
+    for i in range(3):
+        e = np.eye(3)[i] * h
+        up, down = (censored(stats.t(*(top + s * e)), lower, upper) for s in (1, -1))
+        central.append((up - down) / (2 * h))
+        here = censored(stats.t(*top), lower, upper)
+        assert density.information_[i, i] == pytest.approx(-(up - 2 * here + down) / h**2, rel=1e-3)
+    np.testing.assert_allclose(central, 0.0, atol=1e-4)
+
+
+def test_whole_numbers_stay_counts_when_censored():
+    counts = COLUMNS["poisson"]
+    upper = np.where(counts > 6, np.inf, counts)
+    density = Parametric().fit(np.minimum(counts, 7)[:, None], upper=upper)
+    assert density.family_.discrete
+    assert density.sample(3, random_state=0).dtype == counts.dtype

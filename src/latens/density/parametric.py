@@ -317,10 +317,12 @@ class Parametric(DensityEstimator):
 
 
 def _bound(name: str, values: Any) -> Array:
-    try:
-        bound = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} expects numbers; got something else.") from None
+    bound = np.asarray(values)
+    if bound.dtype.kind not in "iub":
+        try:
+            bound = bound.astype(np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"{name} expects numbers; got something else.") from None
     bound = bound[:, None] if bound.ndim == 1 and name == "upper" else bound
     if np.isnan(bound).any():
         raise InputError(f"{name} holds NaN; write -inf and inf for what is not known.")

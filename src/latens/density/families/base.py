@@ -126,6 +126,7 @@ class Univariate(Value, ABC):
     low: ClassVar[float] = -np.inf
     high: ClassVar[float] = np.inf
     closed: ClassVar[bool] = True
+    kinks: ClassVar[bool] = False
     given: ClassVar[Mapping[str, float]] = MappingProxyType({})
 
     @property

@@ -10,7 +10,6 @@ import numpy as np
 
 from latens.density.families.base import Array, Domain, Estimate, Family, Univariate, check_fixed
 from latens.density.families.newton import Likelihood, climb, log_mass, maximise
-from latens.density.families.real import Laplace
 from latens.utils.errors import InputError
 
 Column = tuple[Array, Array, Array, Array]
@@ -115,22 +114,28 @@ class Product(Family):
             direct = self.family.profile(likelihood.t, likelihood.w, known)
             if direct is not None:
                 return direct
-        start = np.where(free, self._start(likelihood), known)
-        search = climb if isinstance(self.family, Laplace) else maximise
+        start = np.where(free, self._inner(self._start(likelihood, free)), known)
+        search = climb if self.family.kinks else maximise
         return search(likelihood, start, free)
 
-    def _start(self, likelihood: Likelihood) -> Array:
+    def _inner(self, theta: Array) -> Array:
+        """Parameters on the end of their domain, moved inside."""
+        low, high = (np.array([getattr(p.domain, end) for p in self.family.parameters]) for end in ("low", "high"))
+        return np.where(theta <= low, low + 1e-3, np.where(theta >= high, high - 1e-3, theta))
+
+    def _start(self, likelihood: Likelihood, free: Array) -> Array:
         """From the exact rows, and the censored ones at their bounds (or between, where both are finite)."""
         if not len(likelihood.v):
             return self.family.start(likelihood.t, likelihood.w)
-        for parameter in self.family.parameters:
-            if not parameter.regular:
-                raise InputError(f"{self.name} takes censored rows only where {parameter.name} is fixed.")
+        for parameter in np.array(self.family.names)[free & ~np.array([p.regular for p in self.family.parameters])]:
+            raise InputError(f"{self.name} takes censored rows only where {parameter} is fixed.")
         low, high = likelihood.bounds
         middle = np.where(np.isinf(low), high, np.where(np.isinf(high), low, (low + high) / 2))
         if self.family.discrete:
             middle = np.floor(middle)
         usable = self.family.inside(middle, self.family.low, self.family.high)
+        if not len(likelihood.w) and not usable.any():
+            raise InputError(f"{self.name} expects rows that are known, or have a known end; got none.")
         t = np.concatenate([likelihood.t, self.family.statistics(middle[usable])], axis=1)
         return self.family.start(t, np.concatenate([likelihood.w, likelihood.v[usable]]))
 

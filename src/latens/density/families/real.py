@@ -157,6 +157,7 @@ class Laplace(Univariate):
 
     name = "laplace"
     parameters = LOC_SCALE
+    kinks = True
 
     def log_density(self, t: Array, theta: Array) -> Array:
         loc, scale = theta
