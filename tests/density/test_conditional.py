@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latens
-from latens.density import ConditionalDensity, GaussianMixture, Histogram, Parametric, Regression
+from latens.density import ConditionalDensity, DensityEstimator, GaussianMixture, Histogram, Parametric, Regression
 from latens.utils.errors import InputError
 
 _RNG = np.random.RandomState(0)
@@ -59,7 +59,7 @@ def test_it_integrates_to_one_and_the_rest_agrees(density):
     mean = integrate.quad(lambda y: y * p(y), *ends, limit=200)[0]
     assert fitted.predict(row)[0] == pytest.approx(mean, abs=1e-5)
     drawn = fitted.sample(np.repeat(row, 800, axis=0), random_state=1)
-    assert stats.kstest(drawn, fitted.given(row[0]).cdf).pvalue > 1e-3
+    assert stats.kstest(drawn, fitted.density_.condition([*row[0], np.nan]).cdf).pvalue > 1e-3
 
 
 def test_a_mixture_beats_the_line_where_the_curve_bends():
@@ -85,6 +85,35 @@ def test_missing_entries_are_left_out_of_what_is_given():
     assert np.isfinite(fitted.predict(row)).all()
 
 
+class Shifted(DensityEstimator):
+    """y = x + standard t with 4 degrees of freedom, given x."""
+
+    def __init__(self, condition="y"):
+        self.condition = condition
+
+    def fit(self, X, y=None, sample_weight=None):
+        self.fitted_ = np.array([*X.shape, *y.shape])
+        return self
+
+    def score_samples(self, X, y=None):
+        return stats.t.logpdf(X[:, 0] - y[:, 0], 4)
+
+    def sample(self, n_samples=1, random_state=None, y=None):
+        return y[:, :1] + np.random.RandomState(random_state).standard_t(4, size=(n_samples, 1))
+
+
+def test_a_density_that_takes_a_condition_is_fitted_to_y_given_x():
+    fitted = ConditionalDensity(Shifted()).fit(X, 6 * LINE)
+    assert fitted.density_.fitted_.tolist() == [300, 1, 300, 2]
+    rows, y = X[:5], np.arange(5.0)
+    np.testing.assert_allclose(fitted.score_samples(rows, y), stats.t.logpdf(y - rows[:, 0], 4))
+    np.testing.assert_allclose(fitted.predict(rows), rows[:, 0], atol=0.01)
+    expected = rows[:, :1] + stats.t.ppf([0.1, 0.9], 4)
+    np.testing.assert_allclose(fitted.interval(rows, 0.8), expected, atol=0.02)
+    drawn = fitted.sample(np.repeat(rows[:1], 2000, axis=0), random_state=0)
+    assert stats.kstest(drawn - rows[0, 0], stats.t(4).cdf).pvalue > 1e-3
+
+
 def test_weights_are_repetitions():
     weights = _RNG.randint(0, 3, size=300)
     weighted = ConditionalDensity(GaussianMixture(1)).fit(X, LINE, weights)
@@ -93,7 +122,7 @@ def test_weights_are_repetitions():
 
 
 def test_a_density_that_cannot_condition_is_refused_in_one_line():
-    with pytest.raises(InputError, match="a density with condition, as GaussianMixture has; Histogram has none"):
+    with pytest.raises(InputError, match="a density with condition, as GaussianMixture; Histogram has none"):
         ConditionalDensity(Histogram()).fit(X, LINE)
 
 

@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from latens.density import conditioning
 from latens.density.validation import check_table, check_weights
 from latens.utils.errors import InputError
 from latens.utils.validation import check_finite, check_fraction
@@ -68,14 +69,17 @@ class ConditionalDensity(RegressorMixin, ConditionalEstimator):
     that depends on x, all in closed form. Entries of x may be missing (NaN) where the density takes them so. Where x
     itself has density zero, that of y is undefined, and its logarithm given as -inf.
 
+    A density that was asked for a condition, such as ``Flow(condition="y")``, learns p(y | x) itself; means and
+    quantiles are then those of a grid of 512 y, half a range beyond those fitted on either side.
+
     ``score`` is scikit-learn's R^2.
 
     Args:
-        density: a density with ``condition(given)`` and ``complete(X)``, such as ``GaussianMixture(4)``; a clone is
-            fitted to the table of X and y.
+        density: a density with ``condition(given)`` and ``complete(X)``, such as ``GaussianMixture(4)``, of which a
+            clone is fitted to the table of X and y; or one with ``condition="y"``, fitted to y with X as its condition.
 
     Attributes:
-        density_: the joint density of the columns of X and, as the last column, y.
+        density_: the fitted density: of the columns of X and, as the last column, y; or of y given X.
 
     Reference:
         Sung (2004), Gaussian mixture regression and classification.
@@ -92,38 +96,32 @@ class ConditionalDensity(RegressorMixin, ConditionalEstimator):
         self.density = density
 
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
-        """Learn the joint density of ``X`` (n, d) and ``y`` (n,), with weights (n,).
+        """Learn the density from ``X`` (n, d) and ``y`` (n,), with weights (n,).
 
         Raises:
             InputError: not a table of numbers, not one number y a row, or a density that cannot condition.
         """
-        lacks = [name for name in ("condition", "complete") if not hasattr(self.density, name)]
-        if lacks:
-            kind = type(self.density).__name__
-            raise InputError(
-                f"ConditionalDensity expects a density with {lacks[0]}, as GaussianMixture has; {kind} has none."
-            )
         table, y, weights = check_pairs(
             self, X, y, sample_weight, reset=True, numeric=True, missing=self._takes_missing
         )
+        table, y = table.astype(np.float64), y.astype(np.float64)
         given = {} if sample_weight is None else {"sample_weight": weights}
-        self.density_ = clone(self.density).fit(_joint(table, y), **given)
+        rows = (y[:, None], table) if conditioning.is_direct(self.density) else (conditioning.joint(table, y),)
+        self.density_ = clone(self.density).fit(*rows, **given)
+        self._range = np.array([y.min(), y.max()])
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """The mean of y given each row: (n,)."""
-        joint = self._open(X)
-        return self.density_.complete(joint)[:, -1]
+        table = self._table(X)
+        return self._way.mean(table)
 
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
         """log p(y | x) of each row and its y: (n,) float64, in nats. Without y, at its mean."""
         check_is_fitted(self)
         y = self.predict(X) if y is None else y
         table, y, _ = check_pairs(self, X, y, reset=False, numeric=True, missing=self._takes_missing)
-        if not self._takes_missing:
-            return np.array([self._given(row).score_samples([[at]])[0] for row, at in zip(self._open(table), y)])
-        joint, marginal = (self.density_.score_samples(_joint(table, last)) for last in (y, np.full(len(y), np.nan)))
-        return np.where(np.isfinite(marginal), joint, -np.inf) - np.where(np.isfinite(marginal), marginal, 0.0)
+        return self._way.log_prob(table.astype(np.float64), y.astype(np.float64))
 
     def interval(self, X: Any, level: float = 0.95) -> np.ndarray:
         """Where y lies with this probability given each row, equally often below and above: (n, 2).
@@ -131,39 +129,32 @@ class ConditionalDensity(RegressorMixin, ConditionalEstimator):
         These are quantiles of p(y | x) as fitted; how well it is known is not counted in.
         """
         check_fraction("level", level)
-        q = [(1 - level) / 2, (1 + level) / 2]
-        return np.array([self._given(row).quantile(q) for row in self._open(X)])
+        table = self._table(X)
+        return self._way.quantiles(table, np.array([(1 - level) / 2, (1 + level) / 2]))
 
     def sample(self, X: Any, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
         """One y drawn from p(y | x) for each row of ``X``: (n,)."""
-        rng = check_random_state(random_state)
-        return np.array([self._given(row).sample(1, rng)[0, 0] for row in self._open(X)])
+        table = self._table(X)
+        return self._way.draw(table, check_random_state(random_state))
 
-    def given(self, x: ArrayLike) -> Any:
-        """p(y | x) of one row x (d,), a density of one column: with ``cdf``, ``quantile``, ``sample`` and ``plot``."""
-        return self._given(self._open(np.reshape(x, (1, -1)))[0])
-
-    def _given(self, row: np.ndarray) -> Any:
-        return self.density_.condition(row)
-
-    def _open(self, X: Any) -> np.ndarray:
-        """The rows with y left open (NaN)."""
+    def _table(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        table = check_table(self, X, reset=False, missing=self._takes_missing)
-        return _joint(table, np.full(len(table), np.nan))
+        return check_table(self, X, reset=False, missing=self._takes_missing).astype(np.float64)
+
+    @property
+    def _way(self) -> conditioning.Way:
+        if conditioning.is_direct(self.density_):
+            return conditioning.Direct(self.density_, self._range)
+        return conditioning.Joint(self.density_)
 
     @property
     def _takes_missing(self) -> bool:
-        return bool(get_tags(self.density).input_tags.allow_nan)
+        return not conditioning.is_direct(self.density) and bool(get_tags(self.density).input_tags.allow_nan)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self._takes_missing
         return tags
-
-
-def _joint(table: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.column_stack([table, y]).astype(np.float64)
 
 
 def check_pairs(

@@ -271,7 +271,8 @@ class PoissonNoise(Noise):
 
     def _quantile(self, q: float, etas: np.ndarray) -> np.ndarray:
         """Bisection over whole numbers, where alone the cdf rises, between the quantiles of the outermost nodes."""
-        below, above = stats.poisson.ppf(q, np.exp(etas[[0, -1]])) + [[-1], [0]]
+        first, above = stats.poisson.ppf(q, np.exp(etas[[0, -1]]))
+        below = first - 1
         while (above - below > 1).any():
             middle = np.floor((below + above) / 2)
             enough = _NODE_WEIGHTS @ self.cdf(middle, etas) >= q
