@@ -208,7 +208,7 @@ def test_a_conditional_density_draws_the_class_it_is_asked_for(tmp_path, call, a
     classes = ["setosa", "versicolor", "virginica", "setosa"]
     assert (np.load(tmp_path / "all.npy") == model.sample(4, y=classes)).all()
     status, _, err = call("sample", path, "--label", "rose")
-    assert (status, err) == (2, "latens: --label is one of setosa, versicolor, virginica; got rose\n")
+    assert (status, err) == (2, "latens: --label: the class is one of setosa, versicolor, virginica; got rose\n")
 
 
 KINDS = {

@@ -116,6 +116,7 @@ def train(
     seed: Whole = None,
     device: Text = None,
     size: Text = None,
+    columns: Text = None,
     overwrite: Switch = False,
     resume: Text = None,
     json: Switch = False,
@@ -131,12 +132,15 @@ def train(
         latens train table.csv --likelihood "StudentT()" --epochs 100
         latens train digits --objective "Distortion() + 4.0 * Rate()"
         latens train digits --model "AutoEncoder(latents=8)"
+        latens train table.csv --columns height --model "KernelDensity(bandwidth='isj')"
+        latens train table.csv --model auto
         latens train --resume runs/faces
 
     Args:
         data: A file, a folder of images, or a built-in name.
         output: The run folder to make; runs/<data>-<model>-<date>-<time> by default.
-        model: The estimator, such as "VAE(latents=16)" or "AutoEncoder()"; single flags override its parameters.
+        model: The estimator, such as "VAE(latents=16)", "KernelDensity()" or "GaussianMixture(3)"; "auto" compares
+            densities of tables and keeps the best. Single flags override its parameters.
         objective: What is minimised, such as "Distortion() + 4.0 * Rate()" or "ImportanceWeighted(10)".
         likelihood: p(x | z), such as "Bernoulli()", "Normal('shared')" or "MixtureOf(DiscretizedLogistic(256), 4)".
         latents: The number of latent dimensions.
@@ -149,6 +153,7 @@ def train(
         seed: What every draw depends on; 0 by default.
         device: "cpu", "cuda" ...; the GPU by default if there is one.
         size: HEIGHTxWIDTH in pixels that image files are brought to; by default their own.
+        columns: Names of the columns of a table to take, such as height,weight; all by default.
         overwrite: Replace the run folder if it exists.
         resume: The run folder of a training to go on with; takes no other settings.
         json: Print one JSON object.
@@ -168,10 +173,11 @@ def train(
         "random_state": seed,
     }
     if resume is not None:
-        verb.refuse_settings({"DATA": data, "--output": output, "--model": model, "--size": size, **flags})
+        given = {"DATA": data, "--output": output, "--model": model, "--size": size, "--columns": columns}
+        verb.refuse_settings(given | flags)
         return _show(verb.resume(resume, device), json)
     flags["device"] = device
-    return _show(verb.train(data, model, flags, size, output, overwrite), json)
+    return _show(verb.train(data, model, flags, size, columns, output, overwrite), json)
 
 
 @app.command
@@ -331,7 +337,7 @@ def info(run: str, /, *, json: Switch = False) -> None:
 
 
 @app.command
-def check(data: str, /, *, size: Text = None, json: Switch = False) -> None:
+def check(data: str, /, *, size: Text = None, columns: Text = None, json: Switch = False) -> None:
     """Say what a model would see in DATA, what it would choose, and how long it would train.
 
         latens check photos/ --size 64x64
@@ -339,8 +345,9 @@ def check(data: str, /, *, size: Text = None, json: Switch = False) -> None:
     Args:
         data: A file, a folder of images, or a built-in name.
         size: HEIGHTxWIDTH in pixels that image files are brought to; by default their own.
+        columns: Names of the columns of a table to take, such as height,weight; all by default.
         json: Print one JSON object.
     """
     from latens.cli import judge
 
-    _show(judge.check(data, size), json)
+    _show(judge.check(data, size, columns), json)

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from latens.cli import summary
+from latens.cli import plain, summary
 from latens.cli.opened import open_model, read_like
 from latens.cli.runs import Run, read
 from latens.cli.screen import Answer, Line, working
-from latens.cli.settings import image_size
+from latens.cli.settings import column_names, image_size
 from latens.cli.train import read_again
 from latens.data import Source
+from latens.density.storage import FILE
 from latens.metrics.evaluate import evaluate as judge
-from latens.neural import VAE, NeuralDensity
+from latens.neural import VAE, LatentDensity, NeuralDensity
 from latens.neural.forecast import training_seconds
-from latens.neural.saving import FILE
 from latens.utils import InputError, load_tensors
 from latens.utils.text import text
 
@@ -31,15 +31,17 @@ def evaluate(path: str, data: str, k: int | None) -> Answer:
     estimator = open_model(path)
     source = read_like(estimator, data)
     with working("evaluating"):
-        found = judge(estimator, source, k=k)
-    figures = found.as_dict()
-    return Answer({"data": data, **figures}, [("examples", str(found.n)), *summary.figure_lines(figures)])
+        if isinstance(estimator, LatentDensity):
+            figures = judge(estimator, source, k=k).as_dict()
+        else:
+            figures = plain.evaluate(estimator, source, k)
+    return Answer({"data": data, **figures}, [("examples", str(figures["n"])), *summary.figure_lines(figures)])
 
 
 def report(path: str, data: str | None, output: str | None) -> Answer:
     """The report, made again."""
+    from latens.cli.looks import examine
     from latens.cli.report import write_report
-    from latens.cli.study import examine
 
     if output is not None and Path(output).suffix.lower() not in (".html", ".htm"):
         raise InputError(f"a report is a page; the ending of {output} is not .html")
@@ -52,7 +54,8 @@ def report(path: str, data: str | None, output: str | None) -> Answer:
         raise InputError(f"{path} does not say what it was trained on; give DATA as well")
     out = Path(output) if output else run.report if run.path.is_dir() else Path("report.html")
     name = Path(data or run.record()["data"]).name
-    study = examine(estimator, source, name, split=held_out is not None)
+    compared = run.record().get("compared") if data is None else None
+    study = examine(estimator, source, name, compared, split=held_out is not None)
     write_report(out, study)
     return Answer({"report": str(out), **study.figures}, summary.figure_lines(study.figures), closing=[f"wrote {out}"])
 
@@ -72,20 +75,21 @@ def _info_lines(about: dict[str, Any]) -> list[Line]:
         ("estimator", about["estimator"]),
         ("data", about.get("data", "not known")),
         ("one example", about["summary"]),
-        ("parameters", f"{about['parameters']:,}"),
-        ("training", summary.training(history)),
     ]
+    if history:
+        lines += [("parameters", f"{about['parameters']:,}"), ("training", summary.training(history))]
     for name, value in about["settings"].items():
         why = about["reasons"].get(name)
         lines.append((name.replace("_", " "), value + (f"   (chosen: {why})" if why else "")))
     lines += summary.figure_lines(about.get("figures", {}))
+    lines += summary.compared_lines(about.get("compared") or [])
     return [*lines, ("versions", ", ".join(f"{name} {v}" for name, v in about["versions"].items()))]
 
 
-def check(data: str, size: str | None) -> Answer:
+def check(data: str, size: str | None, columns: str | None) -> Answer:
     """What a model would see, what it would choose, and how long its training would take here."""
     with working(f"reading {data}"):
-        source = read(data, image_size(size))
+        source = read(data, image_size(size), column_names(columns))
     schema, labels = source.schema, _labels(source)
     content = {"data": data, "n": len(source), **schema.describe(), "labels": labels, "notes": source.notes}
     content |= {"unreadable": dict(source.skipped), **_choices(source)}

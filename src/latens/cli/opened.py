@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from latens.cli.runs import Run, holds_pictures, read
+from latens import load as load_model
+from latens.cli.runs import Run, holds_pictures, notes, read
 from latens.cli.screen import say, working
-from latens.cli.train import notes
 from latens.data import ArraySource, FolderSource, Schema, Source
-from latens.neural import NeuralDensity
-from latens.neural import load as load_model
-from latens.neural.saving import FILE
+from latens.data.frames import header
+from latens.data.load import TABLES
+from latens.density import DensityEstimator
+from latens.density.storage import FILE
+from latens.neural import LatentDensity, NeuralDensity
 from latens.utils import InputError
 
 
-def open_model(path: str) -> NeuralDensity:
+def open_model(path: str) -> DensityEstimator:
     """The estimator of a run folder or a file.
 
     Raises:
-        InputError: there is none, it is damaged, or the run is not finished.
+        InputError: there is none, it is damaged, it does not know its data, or the run is not finished.
     """
     run = Run(path)
     if run.path.is_dir() and not (run.path / FILE).is_file():
@@ -26,10 +31,43 @@ def open_model(path: str) -> NeuralDensity:
             raise InputError(f"{path} is not finished; go on with: {run.command()}")
         raise InputError(f"{path} is not a run folder: it has no {FILE}")
     with working(f"opening {path}"):
-        return load_model(path)
+        estimator = load_model(path)
+    if not hasattr(estimator, "schema_"):
+        raise InputError(f"{path} was saved from Python without its data's schema; latens.load opens it there")
+    return estimator
 
 
-def read_like(estimator: NeuralDensity, data: str) -> Source:
+def open_latent(path: str, verb: str) -> LatentDensity:
+    """The estimator of a run folder or a file, if it has a latent space.
+
+    Raises:
+        InputError: it has none; and as ``open_model``.
+    """
+    estimator = open_model(path)
+    if not isinstance(estimator, LatentDensity):
+        kind = type(estimator).__name__
+        raise InputError(f"latens {verb} needs a latent space, as of a VAE or an AutoEncoder; {path} is a {kind}")
+    return estimator
+
+
+def rows_for(estimator: DensityEstimator, source: Source) -> Any:
+    """What its methods take: a network streams a source, all others have a table (n, d) in memory."""
+    if isinstance(estimator, NeuralDensity):
+        return source
+    return source.take(np.arange(len(source))).reshape(len(source), -1)
+
+
+def log_likelihoods(estimator: DensityEstimator, source: Source, k: int | None) -> np.ndarray:
+    """log p(x) in nats; refused by an estimator without a density."""
+    rows = rows_for(estimator, source)
+    if k is None:
+        return estimator.score_samples(rows)
+    if not isinstance(estimator, LatentDensity):
+        raise InputError(f"--k is for latent variables, which are drawn; a {type(estimator).__name__} scores exactly")
+    return estimator.score_samples(rows, k=k)  # type: ignore[call-arg]
+
+
+def read_like(estimator: DensityEstimator, data: str) -> Source:
     """Rows in the size and colours that the model was trained on.
 
     Raises:
@@ -38,7 +76,7 @@ def read_like(estimator: NeuralDensity, data: str) -> Source:
     schema = estimator.schema_
     with working(f"reading {data}"):
         size = (schema.shape[0], schema.shape[1]) if schema.kind == "image" and holds_pictures(data) else None
-        source = read(data, size)
+        source = read(data, size, _columns(data, schema))
         if source.schema.shape != schema.shape and size is not None and schema.shape[2:] in ((), (3,)):
             source = FolderSource(data, size, "L" if len(schema.shape) == 2 else "RGB")
         source = _ordered(source, schema)
@@ -47,6 +85,14 @@ def read_like(estimator: NeuralDensity, data: str) -> Source:
     if source.schema.shape != schema.shape:
         raise InputError(f"{data} holds {source.schema.summary}; the model was trained on {schema.summary}")
     return source
+
+
+def _columns(data: str, schema: Schema) -> list[str] | None:
+    """The columns that were fitted, where the data are a file that has them all."""
+    path = Path(data).expanduser()
+    if schema.features is None or path.suffix.lower() not in TABLES or not path.is_file():
+        return None
+    return list(schema.features) if set(schema.features) <= set(header(path)) else None
 
 
 def _ordered(source: Source, schema: Schema) -> Source:
@@ -67,20 +113,20 @@ def columns(names: list[str]) -> Schema:
     return Schema("table", (len(names),), "float64", 0.0, 0.0, features=tuple(names))
 
 
-def label_of(estimator: NeuralDensity, label: str | None, n: int) -> object:
+def label_of(estimator: DensityEstimator, label: str | None, n: int) -> object:
     """The class that ``--label`` names, for all; every class in turn where none is named; None without condition.
 
     Raises:
         InputError: no such class, or a model without condition.
     """
-    condition = estimator.condition_
+    condition = getattr(estimator, "condition_", None)
     if condition is None:
         if label is not None:
             raise InputError("--label is for a model trained with --condition y; this one was trained without")
         return None
     if label is None:
-        return np.resize(np.asarray(condition.classes), n)
-    found = [item for item in condition.classes if str(item) == label]
-    if not found:
-        raise InputError(f"--label is one of {', '.join(map(str, condition.classes))}; got {label}")
-    return found[0]
+        return condition.examples(n)
+    try:
+        return condition.read(label)
+    except InputError as error:
+        raise InputError(f"--label: {error}") from None

@@ -23,7 +23,7 @@ from latens.data import Source, load
 from latens.data.idx import find_idx
 from latens.data.images import ENDINGS
 from latens.data.load import BUILTINS, _builtin
-from latens.neural.saving import FILE
+from latens.density.storage import FILE
 from latens.utils import InputError, write_text
 from latens.utils.text import text
 
@@ -136,15 +136,24 @@ def default_path(data: str, estimator: Any) -> Path:
     return Path("runs") / f"{stem}-{type(estimator).__name__.lower()}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def record(data: str, size: tuple[int, int] | None, source: Source, estimator: Any) -> dict[str, Any]:
+def record(
+    data: str,
+    size: tuple[int, int] | None,
+    columns: list[str] | None,
+    source: Source,
+    estimator: Any,
+    compared: list[dict[str, Any]],
+) -> dict[str, Any]:
     """All that is needed to start the same training again."""
     return {
         "format": FORMAT,
         "data": located(data),
         "size": size,
+        "columns": columns,
         "fingerprint": fingerprint(source),
         "estimator": text(estimator),
-        "device": estimator.device,
+        "compared": compared,
+        "device": getattr(estimator, "device", None),
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in ("latens", "torch", "numpy")},
     }
@@ -156,7 +165,7 @@ def located(data: str) -> str:
     return data if data in BUILTINS and (Run(path).exists or not path.exists()) else str(path.absolute())
 
 
-def read(data: str, size: tuple[int, int] | None) -> Source:
+def read(data: str, size: tuple[int, int] | None = None, columns: list[str] | None = None) -> Source:
     """Data by their name; a run folder is none, though it may have the name of some.
 
     Raises:
@@ -166,7 +175,7 @@ def read(data: str, size: tuple[int, int] | None) -> Source:
         raise InputError(f"{data} is a run folder, not data; give what it was trained on, or other examples")
     if size is not None and not holds_pictures(data):
         raise InputError(f"--size is for image files and folders of images; {data} is neither, so leave it out")
-    return _builtin(data) if Run(data).exists else load(data, size=size)
+    return load(_builtin(data) if Run(data).exists else data, size=size, columns=columns)
 
 
 def holds_pictures(data: str) -> bool:
@@ -177,12 +186,19 @@ def holds_pictures(data: str) -> bool:
     return path.suffix.lower() in ENDINGS or (not path.exists() and data not in BUILTINS)
 
 
+def notes(source: Source) -> list[str]:
+    """What was done to the data, and what could not be read."""
+    names = ", ".join(name for name, _ in source.skipped[:5]) + (", ..." if len(source.skipped) > 5 else "")
+    skipped = [f"{len(source.skipped)} files could not be read: {names}"] if source.skipped else []
+    return [*source.notes, *skipped]
+
+
 def reread(record: dict[str, Any]) -> Source:
     """The data of a run: a bare name is built in, whatever lies in the folder one stands in."""
+    size, columns = record["size"], record.get("columns")
     if record["data"] in BUILTINS:
-        return _builtin(record["data"])
-    size = record["size"]
-    return read(record["data"], None if size is None else (int(size[0]), int(size[1])))
+        return load(_builtin(record["data"]), columns=columns)
+    return read(record["data"], None if size is None else (int(size[0]), int(size[1])), columns)
 
 
 def fingerprint(source: Source) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from latens.density import DensityEstimator
 from latens.neural import VAE, NeuralDensity
 from latens.neural.checks import check_settings
 from latens.neural.vocabulary import read
@@ -14,7 +15,7 @@ _WRITTEN = ("objective", "likelihood", "encoder", "decoder", "learning_rate")
 """Parameters that are given as the text of a value."""
 
 
-def estimator(model: str | None, flags: dict[str, Any]) -> NeuralDensity:
+def estimator(model: str | None, flags: dict[str, Any]) -> DensityEstimator:
     """The estimator that ``--model`` writes, with the parameters that single flags give.
 
     Args:
@@ -26,22 +27,34 @@ def estimator(model: str | None, flags: dict[str, Any]) -> NeuralDensity:
 
     >>> estimator("AutoEncoder(latents=2)", {"latents": 4, "encoder": "MLP((8,))", "epochs": None})
     AutoEncoder(latents=4, encoder=MLP((8,)), random_state=0)
+    >>> estimator("Histogram(bins='scott')", {"epochs": None})
+    Histogram(bins='scott')
     """
     found = VAE() if model is None else read(_called(model))
-    if not isinstance(found, NeuralDensity):
-        raise InputError(f"--model expects an estimator with a network, such as VAE(latents=16); got {found!r}")
+    if not isinstance(found, DensityEstimator):
+        raise InputError(f"--model expects an estimator, such as VAE(latents=16) or KernelDensity(); got {found!r}")
     known = found.get_params(deep=False)
     for name, value in flags.items():
-        if value is None:
+        if value is None or (name == "random_state" and name not in known):
             continue
         if name not in known:
             hint = nearest(name, known) or "; leave it out"
             raise InputError(f"{flag(name)}: {type(found).__name__} has no {name}{hint}")
         found.set_params(**{name: _value(name, value)})
-    check_settings(found.get_params(deep=False), lambda name: flag(name) if name in flags else name)
-    if found.random_state is None:
+    if isinstance(found, NeuralDensity):
+        check_settings(found.get_params(deep=False), lambda name: flag(name) if name in flags else name)
+    if "random_state" in known and found.random_state is None:
         found.set_params(random_state=0)
     return found
+
+
+def column_names(text: str | None) -> list[str] | None:
+    """Names of columns from ``height,weight``.
+
+    >>> column_names("height, weight")
+    ['height', 'weight']
+    """
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def image_size(text: str | None) -> tuple[int, int] | None:

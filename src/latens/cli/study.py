@@ -11,9 +11,11 @@ from torch import nn
 from latens.cli import summary
 from latens.data import Schema, Source, Subset
 from latens.metrics.evaluate import evaluate
-from latens.neural import AutoEncoder, NeuralDensity
+from latens.neural import AutoEncoder, LatentDensity, NeuralDensity
 from latens.neural.rows import split as split_rows
 
+FOLDS = 5
+"""Of cross-validation."""
 PAIRS, SAMPLES, DRAWS, MAP_ROWS, TRAVERSED = 32, 64, 64, 2000, 8
 REACH, STEPS, CELLS = 2.5, 11, 14
 _JUDGED, _FEWEST_JUDGED, _FEWEST_DRAWS = 1000, 64, 16
@@ -52,6 +54,15 @@ class Plane:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A drawing with a title and a sentence: the text of an SVG."""
+
+    title: str
+    lead: str
+    svg: str
+
+
+@dataclass(frozen=True)
 class Study:
     """A model on data: figures, history, and rows to look at."""
 
@@ -63,20 +74,22 @@ class Study:
     n: int
     schema: Schema
     history: list[dict[str, Any]]
-    originals: np.ndarray
-    reconstructions: np.ndarray
-    means: np.ndarray | None
-    draws: np.ndarray | None
-    plane: Plane | None
-    labels: np.ndarray | None
-    traversals: list[Traversal]
     data: np.ndarray
+    draws: np.ndarray | None
+    means: np.ndarray | None = None
+    originals: np.ndarray | None = None
+    reconstructions: np.ndarray | None = None
+    plane: Plane | None = None
+    labels: np.ndarray | None = None
+    traversals: list[Traversal] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    compared: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
-def examine(estimator: NeuralDensity, source: Source, name: str, *, split: bool = True) -> Study:
-    """Looks at a model from all sides.
+def examine(estimator: LatentDensity, source: Source, name: str, *, split: bool = True) -> Study:
+    """Looks at a model with a latent space from all sides.
 
     Args:
         estimator: fitted.
@@ -84,11 +97,11 @@ def examine(estimator: NeuralDensity, source: Source, name: str, *, split: bool 
         name: of the data.
         split: whether some of these rows were held out in training; those are judged then.
     """
-    judged, judged_on = _judged(estimator, source, split)
-    shown = _some(judged, _fitting(source.schema, PAIRS))
+    judged, judged_on = judged_rows(estimator, source, split)
+    shown = some(judged, _fitting(source.schema, PAIRS))
     rows = shown.take(np.arange(len(shown)))
     means, draws = _drawn(estimator, source.schema)
-    placed = _some(source, MAP_ROWS)
+    placed = some(source, MAP_ROWS)
     return Study(
         name=name,
         kind=type(estimator).__name__,
@@ -111,28 +124,28 @@ def examine(estimator: NeuralDensity, source: Source, name: str, *, split: bool 
     )
 
 
-def _judged(estimator: NeuralDensity, source: Source, split: bool) -> tuple[Source, str]:
+def judged_rows(estimator: NeuralDensity, source: Source, split: bool) -> tuple[Source, str]:
     if not split:
         return source, "given"
     _, held_out = split_rows(len(source), estimator.validation_fraction, estimator.seed_)
     return (Subset(source, held_out), "held-out") if len(held_out) else (source, "training")
 
 
-def _some(source: Source, n: int) -> Subset:
+def some(source: Source, n: int) -> Subset:
     """At most n rows, evenly spaced."""
     return Subset(source, np.unique(np.linspace(0, len(source) - 1, min(n, len(source))).astype(np.intp)))
 
 
-def _figures(estimator: NeuralDensity, judged: Source) -> dict[str, Any]:
+def _figures(estimator: LatentDensity, judged: Source) -> dict[str, Any]:
     """The figures, of fewer rows and draws where a network is slow; how many of both is among the figures."""
     k = getattr(estimator, "score_samples_k", 1)
     affordable = _EFFORT.get(estimator._device.type, 2e12) / multiplications(estimator)
     rows = int(np.clip(affordable / k, _FEWEST_JUDGED, _JUDGED))
     k = int(np.clip(affordable / rows, min(_FEWEST_DRAWS, k), k))
-    return evaluate(estimator, _some(judged, rows), k=k).as_dict()
+    return evaluate(estimator, some(judged, rows), k=k).as_dict()
 
 
-def multiplications(estimator: NeuralDensity) -> int:
+def multiplications(estimator: LatentDensity) -> int:
     """How many numbers are multiplied to decode one latent point."""
     total = 0
 
@@ -144,7 +157,7 @@ def multiplications(estimator: NeuralDensity) -> int:
     layers = [module for module in decoder.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
-        y = None if estimator.condition_ is None else estimator.condition_.classes[0]
+        y = None if estimator.condition_ is None else estimator.condition_.examples(1)
         estimator.inverse_transform(np.zeros((1, estimator.settings_["latents"])), y)
     finally:
         for hook in hooks:
@@ -156,17 +169,17 @@ def _fitting(schema: Schema, most: int) -> int:
     return int(np.clip(_VALUES // schema.size, 8, most)) if schema.kind == "image" else most
 
 
-def _drawn(estimator: NeuralDensity, schema: Schema) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _drawn(estimator: LatentDensity, schema: Schema) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Decoder means and true draws from the same latent points; none where there is no prior to draw from."""
     if isinstance(estimator, AutoEncoder) and not hasattr(estimator, "prior_"):
         return None, None
     n = _fitting(schema, SAMPLES) if schema.kind == "image" else MAP_ROWS
-    y = None if estimator.condition_ is None else np.resize(np.asarray(estimator.condition_.classes), n)
+    y = None if estimator.condition_ is None else estimator.condition_.examples(n)
     seed = estimator.seed_
     return estimator.sample(n, seed, y=y, mean=True), estimator.sample(n, seed, y=y, mean=False)
 
 
-def _plane(estimator: NeuralDensity, placed: Subset, shown: Subset) -> Plane | None:
+def _plane(estimator: LatentDensity, placed: Subset, shown: Subset) -> Plane | None:
     z = estimator.transform(placed).astype(np.float64)
     if z.shape[1] < 2:
         return None
@@ -195,7 +208,7 @@ def _axes(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str], str]:
     return centre, v[:2], names, f"the two principal components of its {z.shape[1]} dimensions"
 
 
-def _traversals(estimator: NeuralDensity, source: Source, placed: Subset, shown: Subset) -> list[Traversal]:
+def _traversals(estimator: LatentDensity, source: Source, placed: Subset, shown: Subset) -> list[Traversal]:
     if source.schema.kind != "image":
         return []
     codes = estimator.transform(placed)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from latens.cli.screen import Line
+from latens.data import Schema
+from latens.density import DensityEstimator
 from latens.metrics.evaluate import MIXTURE
 from latens.neural import NeuralDensity
 from latens.neural.progress import duration, roughly
@@ -19,18 +21,28 @@ LONG = 30 * 60.0
 """Seconds of training from which it is worth saying what makes it shorter."""
 
 
-def about(estimator: NeuralDensity) -> dict[str, Any]:
+def about(estimator: DensityEstimator) -> dict[str, Any]:
     """Plain values, ready for JSON."""
+    schema: Schema = estimator.schema_
+    versions = {name: version(name) for name in ("latens", "torch", "numpy")}
+    common = {"schema": schema.describe(), "summary": schema.summary, "versions": versions}
+    if not isinstance(estimator, NeuralDensity):
+        nothing: dict[str, Any] = {
+            "settings": {},
+            "reasons": {},
+            "objective": None,
+            "condition": None,
+            "parameters": None,
+        }
+        return {"estimator": text(estimator), **common, **nothing, "history": None}
     history = estimator.history_
     return {
         "estimator": portable(estimator),
+        **common,
         "settings": {name: text(value) for name, value in estimator.settings_.items()},
         "reasons": dict(estimator.reasons_),
         "objective": text(estimator._objective()),
-        "schema": estimator.schema_.describe(),
-        "summary": estimator.schema_.summary,
         "condition": None if estimator.condition_ is None else text(estimator.condition_),
-        "versions": {name: version(name) for name in ("latens", "torch", "numpy")},
         "parameters": sum(p.numel() for p in estimator.model_.parameters()),
         "history": {
             "epochs": len(history.rows),
@@ -50,6 +62,26 @@ def training(history: dict[str, Any]) -> str:
     """
     long = duration(history["seconds"])
     return f"{history['epochs']} epochs in {long}, kept the weights of epoch {history['best_epoch']}"
+
+
+def compared_lines(rows: list[dict[str, Any]]) -> list[Line]:
+    """How each did, the best first."""
+    if len(rows) < 2:
+        return []
+    lines: list[Line] = []
+    for i, row in enumerate(rows):
+        lines.append(("" if i else "compared", f"{row['name']}   {compared_words(row)}"))
+    return lines
+
+
+def compared_words(row: dict[str, Any]) -> str:
+    """What a density reached, in nats an example."""
+    if row["failure"]:
+        return f"failed: {row['failure']}"
+    if row["zero"]:
+        return f"{row['zero']:.1%} of the rows have density zero; {row['elsewhere']:.4f} nats on the others"
+    behind = f", {-row['difference']:.4f} +- {row['difference_error']:.4f} behind" if row["difference"] else ""
+    return f"{row['score']:.4f} +- {row['error']:.4f} nats{behind}"
 
 
 def forecast(seconds: float, kind: str, device: str = "cpu") -> str:
@@ -85,7 +117,7 @@ def figure_lines(figures: dict[str, Any]) -> list[Line]:
         ("negative_elbo", "-ELBO", "{:.2f} nats an example"),
         ("elbo_bits_per_dimension", "", "{:.4f} bits per dimension"),
         ("log_likelihood", "log p(x)", "{:.2f}" + (f" +- {error:.2f}" if error else "") + " nats an example"),
-        ("bits_per_dimension", "", "{:.4f} bits per dimension" + f" (k = {k}; {of_data})"),
+        ("bits_per_dimension", "", "{:.4f} bits per dimension" + f" ({f'k = {k}; ' if k else ''}{of_data})"),
         ("distortion", "distortion", "{:.2f} nats"),
         ("rate", "rate", "{:.2f} nats"),
         ("active_units", "active units", "{} of " + str(latents)),

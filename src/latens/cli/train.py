@@ -9,44 +9,66 @@ from typing import Any
 
 import numpy as np
 
-from latens.cli import runs
+from latens.cli import plain, runs
 from latens.cli.live import listening, numbers, write_metrics
+from latens.cli.looks import examine
 from latens.cli.report import write_report
 from latens.cli.report.pictures import drawable
 from latens.cli.runs import Run
 from latens.cli.screen import Answer, say, working
+from latens.cli.settings import column_names, flag, image_size
 from latens.cli.settings import estimator as from_flags
-from latens.cli.settings import flag, image_size
-from latens.cli.study import Study, examine
-from latens.cli.summary import figure_lines, forecast, training
+from latens.cli.study import Study
+from latens.cli.summary import compared_lines, figure_lines, forecast, training
 from latens.data import Source, write_array
+from latens.density import DensityEstimator
+from latens.density.storage import FILE
 from latens.neural import NeuralDensity
 from latens.neural.forecast import training_seconds
-from latens.neural.saving import FILE
 from latens.neural.vocabulary import read
 from latens.training import leads
 from latens.utils import InputError
 
 
 def train(
-    data: str | None, model: str | None, flags: dict[str, Any], size: str | None, output: str | None, overwrite: bool
+    data: str | None,
+    model: str | None,
+    flags: dict[str, Any],
+    size: str | None,
+    columns: str | None,
+    output: str | None,
+    overwrite: bool,
 ) -> Answer | None:
     """A new run."""
     if data is None:
         raise InputError("latens train expects DATA: a file, a folder of images or a built-in name such as digits")
-    estimator = from_flags(model, flags)
-    pixels = image_size(size)
-    source = read_data(data, pixels)
-    estimator._set_up(source)
-    estimator._recipe(len(source))
+    auto = model == plain.AUTO
+    estimator = from_flags(None if auto else model, flags)
+    pixels, named = image_size(size), column_names(columns)
+    source = read_data(data, pixels, named)
+    if auto:
+        refuse_settings(flags | {"random_state": None, "device": None}, "--model auto compares densities as they are")
+        with working("comparing densities"):
+            estimator, compared = plain.choose(source)
+    else:
+        compared = []
+        set_up(estimator, source)
     path = Path(output) if output else runs.default_path(data, estimator)
-    record = runs.record(data, pixels, source, estimator)
+    record = runs.record(data, pixels, named, source, estimator, compared)
     if not leads():
-        estimator._train(source, checkpoint=Run(path).checkpoint)
+        if isinstance(estimator, NeuralDensity):
+            estimator._train(source, checkpoint=Run(path).checkpoint)
         return None
     with runs.new(path, record, overwrite=overwrite) as run:
         fit(run, estimator, source)
-        return finish(run, estimator, source, record["data"])
+        return finish(run, estimator, source, record)
+
+
+def set_up(estimator: DensityEstimator, source: Source) -> None:
+    """Refuses, before anything is written, what a network cannot be trained on."""
+    if isinstance(estimator, NeuralDensity):
+        estimator._set_up(source)
+        estimator._recipe(len(source))
 
 
 def resume(path: str, device: str | None) -> Answer | None:
@@ -61,26 +83,28 @@ def resume(path: str, device: str | None) -> Answer | None:
         return summary(run)
     source = read_again(run)
     estimator = read(record["estimator"])
-    estimator.set_params(device=device or record["device"])
-    estimator._set_up(source)
+    if isinstance(estimator, NeuralDensity):
+        estimator.set_params(device=device or record["device"])
+    set_up(estimator, source)
     if not leads():
-        estimator._train(source, checkpoint=run.checkpoint)
+        if isinstance(estimator, NeuralDensity):
+            estimator._train(source, checkpoint=run.checkpoint)
         return None
     fit(run, estimator, source)
-    return finish(run, estimator, source, record["data"])
+    return finish(run, estimator, source, record)
 
 
-def refuse_settings(given: dict[str, Any]) -> None:
-    """A run goes on with the settings it began with."""
+def refuse_settings(given: dict[str, Any], why: str = "--resume goes on with the settings of the run") -> None:
+    """Settings where none are taken."""
     names = [name if name.isupper() or name[0] == "-" else flag(name) for name, v in given.items() if v is not None]
     if names:
-        raise InputError(f"--resume goes on with the settings of the run; leave out {', '.join(names)}")
+        raise InputError(f"{why}; leave out {', '.join(names)}")
 
 
-def read_data(data: str, size: tuple[int, int] | None = None) -> Source:
+def read_data(data: str, size: tuple[int, int] | None = None, columns: list[str] | None = None) -> Source:
     """The rows, with a word on what was done to them."""
     with working(f"reading {data}") if leads() else nullcontext():
-        return told(runs.read(data, size))
+        return told(runs.read(data, size, columns))
 
 
 def read_again(run: Run) -> Source:
@@ -99,16 +123,9 @@ def read_again(run: Run) -> Source:
 def told(source: Source) -> Source:
     """Says what was done to the data on the way in."""
     if leads():
-        for note in notes(source):
+        for note in runs.notes(source):
             say(f"note: {note}")
     return source
-
-
-def notes(source: Source) -> list[str]:
-    """What was done to the data, and what could not be read."""
-    names = ", ".join(name for name, _ in source.skipped[:5]) + (", ..." if len(source.skipped) > 5 else "")
-    skipped = [f"{len(source.skipped)} files could not be read: {names}"] if source.skipped else []
-    return [*source.notes, *skipped]
 
 
 def foretell(estimator: NeuralDensity, source: Source) -> None:
@@ -119,9 +136,12 @@ def foretell(estimator: NeuralDensity, source: Source) -> None:
         say(f"training takes {forecast(seconds, source.schema.kind, estimator._device.type)}")
 
 
-def fit(run: Run, estimator: NeuralDensity, source: Source) -> None:
+def fit(run: Run, estimator: DensityEstimator, source: Source) -> None:
     """Trains what is set up, from the checkpoint where there is one."""
     run.begin(run.record())
+    if not isinstance(estimator, NeuralDensity):
+        with working(f"fitting a {type(estimator).__name__}"):
+            return plain.fit(estimator, source)
     try:
         if not run.checkpoint.exists():
             foretell(estimator, source)
@@ -135,17 +155,19 @@ def fit(run: Run, estimator: NeuralDensity, source: Source) -> None:
         raise error
 
 
-def finish(run: Run, estimator: NeuralDensity, source: Source, data: str) -> Answer:
+def finish(run: Run, estimator: DensityEstimator, source: Source, begun: dict[str, Any]) -> Answer:
     """The model, its figures, its pictures and its report; ``model.json`` comes last."""
     estimator.save(run.path)
-    write_metrics(run, [numbers(row) for row in estimator.history_.rows])
+    if isinstance(estimator, NeuralDensity):
+        write_metrics(run, [numbers(row) for row in estimator.history_.rows])
+    data = begun["data"]
     with working("judging it on held-out data, drawing samples"):
-        study = examine(estimator, source, Path(data).name)
+        study = examine(estimator, source, Path(data).name, begun.get("compared"))
         write_pictures(run, study)
         write_report(run.report, study)
     notes_of_data = {"notes": source.notes, "unreadable": dict(source.skipped)}
     about = {"format": runs.FORMAT, "data": data, "examples": len(source), "judged_on": study.judged_on}
-    record = {**about, **study.about, "figures": study.figures, **notes_of_data}
+    record = {**about, **study.about, "figures": study.figures, "compared": study.compared, **notes_of_data}
     runs.write_json(run.summary_file, record)
     run.close()
     return summary(run)
@@ -155,8 +177,9 @@ def write_pictures(run: Run, study: Study) -> None:
     """``samples/``: what the model draws, and originals beside what comes back; as numbers where they are no images."""
     schema = study.schema
     ending = "png" if drawable(schema) else "csv" if schema.kind == "table" else "npy"
-    paired = np.stack([study.originals, study.reconstructions], axis=1).reshape(-1, *schema.shape)
-    write_array(run.samples / f"reconstructions.{ending}", paired, schema)
+    if study.originals is not None and study.reconstructions is not None:
+        paired = np.stack([study.originals, study.reconstructions], axis=1).reshape(-1, *schema.shape)
+        write_array(run.samples / f"reconstructions.{ending}", paired, schema)
     for name, rows in (("means", study.means), ("draws", study.draws)):
         if rows is not None:
             write_array(run.samples / f"{name}.{ending}", rows, schema)
@@ -169,7 +192,8 @@ def summary(run: Run) -> Answer:
     content = {"run": str(run.path), **{name: str(path) for name, path in files.items()}, **about}
     lines = [
         ("data", f"{about['examples']:,} x {about['summary']}"),
-        ("training", training(about["history"])),
+        *([("training", training(about["history"]))] if about["history"] else []),
+        *compared_lines(about["compared"]),
         ("judged on", f"{about['figures']['n']} {about['judged_on']} examples"),
         *figure_lines(about["figures"]),
     ]

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from latens.cli.opened import columns, label_of, open_model, read_like
+from latens.cli.opened import columns, label_of, log_likelihoods, open_latent, open_model, read_like
 from latens.cli.report.pictures import drawable
 from latens.cli.screen import Answer, working
 from latens.data import Schema, load, write_array
-from latens.neural import NeuralDensity
+from latens.neural import LatentDensity
 from latens.utils import InputError
 
 PICTURES = (".png", ".jpg", ".webp", "")
@@ -22,22 +22,28 @@ def sample(path: str, n: int, output: str | None, seed: int | None, mean: bool |
     """New examples."""
     estimator = open_model(path)
     out = output or _place("samples", estimator.schema_, n)
-    means = _is_picture(out) if mean is None else mean
     y = label_of(estimator, label, n) if n > 0 else None
+    seed = getattr(estimator, "seed_", 0) if seed is None else seed
+    if not isinstance(estimator, LatentDensity):
+        if mean is not None:
+            raise InputError(f"--mean and --noise are for a model that decodes; {path} is a {type(estimator).__name__}")
+        with working("drawing"):
+            rows = estimator.sample(n, seed) if y is None else estimator.sample(n, seed, y=y)  # type: ignore[call-arg]
+        rows = rows.reshape(n, *estimator.schema_.shape)
+        return _written(out, rows, estimator.schema_, "draws x ~ p(x)", {"mean": False, "seed": seed})
+    means = _is_picture(out) if mean is None else mean
     with working("drawing"):
         rows = estimator.sample(n, seed, y=y, mean=means)
     if means:
         what = "decoder means E[x | z]" + ("" if mean else "; --noise shows true draws x ~ p(x | z)")
     else:
         what = "true draws x ~ p(x | z)"
-    return _written(
-        out, rows, estimator.schema_, what, {"mean": means, "seed": estimator.seed_ if seed is None else seed}
-    )
+    return _written(out, rows, estimator.schema_, what, {"mean": means, "seed": seed})
 
 
 def reconstruct(path: str, data: str, output: str | None) -> Answer:
     """What passes through the latent space."""
-    estimator = open_model(path)
+    estimator = open_latent(path, "reconstruct")
     source = read_like(estimator, data)
     out = output or _place("reconstructions", estimator.schema_, len(source))
     with working("reconstructing"):
@@ -47,7 +53,7 @@ def reconstruct(path: str, data: str, output: str | None) -> Answer:
 
 def encode(path: str, data: str, output: str | None) -> Answer:
     """Posterior means."""
-    estimator = open_model(path)
+    estimator = open_latent(path, "encode")
     source = read_like(estimator, data)
     with working("encoding"):
         z = estimator.transform(source)
@@ -57,7 +63,7 @@ def encode(path: str, data: str, output: str | None) -> Answer:
 
 def decode(path: str, points: str, output: str | None, label: str | None) -> Answer:
     """E[x | z] of given points."""
-    estimator = open_model(path)
+    estimator = open_latent(path, "decode")
     source = load(points)
     z = source.take(np.arange(len(source)))
     out = output or _place("decoded", estimator.schema_, len(z))
@@ -85,11 +91,6 @@ def score(path: str, data: str, output: str | None, k: int | None) -> Answer:
     return Answer(
         data_, [*lines, ("least likely", few)], (), [f"wrote {out}: log p(x) of {len(scores)} examples, in nats"]
     )
-
-
-def log_likelihoods(estimator: NeuralDensity, source: Any, k: int | None) -> np.ndarray:
-    """log p(x) in nats; refused by an estimator without a density."""
-    return estimator.score_samples(source) if k is None else estimator.score_samples(source, k=k)  # type: ignore[call-arg]
 
 
 def _written(

@@ -107,7 +107,11 @@ class Schema(Value):
         '28x28 images, uint8, 256 levels from 0 to 255'
         """
         sizes = "x".join(map(str, self.shape))
-        kinds = {"image": f"{sizes} images", "table": f"rows of {self.size} numbers", "array": f"{sizes} arrays"}
+        kinds = {
+            "image": f"{sizes} images",
+            "table": f"rows of {self.size} number{'s' * (self.size > 1)}",
+            "array": f"{sizes} arrays",
+        }
         seen = f", seen {self.low:g} to {self.high:g}" if self.levels is None else ""
         gaps = ", with missing values" if self.has_missing else ""
         return f"{kinds[self.kind]}, {self.dtype}, {self.values}{seen}{gaps}"

@@ -95,6 +95,9 @@ def _scores(density: DensityEstimator, x: np.ndarray) -> np.ndarray:
 
 def _name(density: DensityEstimator, column: int) -> str:
     names = getattr(density, "feature_names_in_", None)
+    schema = getattr(density, "schema_", None)
+    if names is None and schema is not None:
+        names = schema.features
     return f"column {column}" if names is None else str(names[column])
 
 

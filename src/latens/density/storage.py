@@ -6,8 +6,10 @@ of a tree whose branches say what they are.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import cache
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,8 @@ def save(density: DensityEstimator, path: str | PathLike[str], notes: Mapping[st
     """
     arrays: Arrays = {}
     tree = text(pack(density, "density", arrays))
-    save_tensors(_file(path), arrays, {"density": tree, **(notes or {})})
+    versions = json.dumps({name: version(name) for name in ("latens", "numpy")})
+    save_tensors(_file(path), arrays, {"density": tree, "versions": versions, **(notes or {})})
 
 
 def holds_density(path: str | PathLike[str]) -> bool:

@@ -19,13 +19,10 @@ SMALL = 48
 def hero(study: Study) -> str:
     """What was learned from what, in one look."""
     history = study.about["history"]
-    facts = [
-        study.kind,
-        study.about["summary"],
-        f"{study.n:,} examples",
-        f"{study.about['parameters']:,} parameters",
-        f"{history['epochs']} epochs in {duration(history['seconds'])}",
-    ]
+    facts = [study.kind, study.about["summary"], f"{study.n:,} examples"]
+    if history:
+        facts.append(f"{study.about['parameters']:,} parameters")
+        facts.append(f"{history['epochs']} epochs in {duration(history['seconds'])}")
     return (
         f"<header><p class=brand>latens <span>report</span></p><h1>{escape(study.name)}</h1>"
         f"<p class=facts>{' · '.join(map(escape, facts))}</p>{_strip(study)}</header>"
@@ -38,6 +35,10 @@ def _strip(study: Study) -> str:
     rows, said = study.means, "None of these exist: they are decoded from draws of the prior."
     if rows is None:
         rows, said = study.reconstructions, "What comes back of examples that have passed through the code."
+    if rows is None:
+        rows, said = study.draws, "None of these exist: they are drawn from the density."
+    if rows is None:
+        return ""
     images = pixels(rows, study.schema)
     rows_of = range(0, min(len(images) // STRIP, 2) * STRIP, STRIP)
     strips = [figure(images[i : i + STRIP], STRIP, said, widest=1040) for i in rows_of]
@@ -46,7 +47,7 @@ def _strip(study: Study) -> str:
 
 def pairs(study: Study) -> str:
     """Originals above reconstructions."""
-    if study.schema.kind != "image":
+    if study.schema.kind != "image" or study.originals is None or study.reconstructions is None:
         return ""
     originals, rebuilt = pixels(study.originals, study.schema), pixels(study.reconstructions, study.schema)
     across = min(STRIP, len(originals))
@@ -64,7 +65,7 @@ def pairs(study: Study) -> str:
 
 def samples(study: Study) -> str:
     """Decoder means, and draws."""
-    if study.schema.kind != "image":
+    if study.schema.kind != "image" or study.originals is None:
         return ""
     if study.means is None or study.draws is None:
         lead = "An autoencoder has codes but no density of codes; it samples once one is fitted to them with fit_prior."

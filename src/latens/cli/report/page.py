@@ -6,7 +6,17 @@ from html import escape
 from importlib.resources import files
 
 from latens.cli.report.looks import hero, pairs, samples, traversals
-from latens.cli.report.sections import figure_cards, latent_map, learning, marginals, notes, rates, settings_table
+from latens.cli.report.sections import (
+    comparison,
+    drawings,
+    figure_cards,
+    latent_map,
+    learning,
+    marginals,
+    notes,
+    rates,
+    settings_table,
+)
 from latens.cli.study import Study
 
 SECTIONS = (
@@ -14,6 +24,8 @@ SECTIONS = (
     figure_cards,
     pairs,
     samples,
+    drawings,
+    comparison,
     marginals,
     learning,
     latent_map,

@@ -10,8 +10,8 @@ import numpy as np
 from latens.cli.report import charts
 from latens.cli.report.pictures import mosaic, pixels
 from latens.cli.report.words import key, minus, section
-from latens.cli.study import CELLS, Study
-from latens.cli.summary import most_information
+from latens.cli.study import CELLS, FOLDS, Study
+from latens.cli.summary import compared_words, most_information
 
 COLOURS = 10
 """Classes that get a colour of their own; the rest is grey."""
@@ -22,9 +22,10 @@ CARRIES = 0.01
 def figure_cards(study: Study) -> str:
     """The figures with their units, each with a sentence."""
     f = study.figures
-    kind, latents = "probability" if f["measure"] == "mass" else "density", study.about["settings"]["latents"]
+    kind, latents = "probability" if f["measure"] == "mass" else "density", study.about["settings"].get("latents")
     error = f", ± {f['standard_error']:.2f} (standard error)." if f.get("standard_error") is not None else "."
-    believed = f"Log {kind} of an example, from {f.get('k')} weighted draws each{error} Higher is better."
+    draws = f", from {f['k']} weighted draws each" if f.get("k") else ""
+    believed = f"Log {kind} of an example{draws}{error} Higher is better."
     told = f"How much a code tells of which example it is: {most_information(f['n'])}."
     table = [
         ("log_likelihood", "{:.2f}", "nats", "log p(x)", believed),
@@ -72,7 +73,9 @@ def learning(study: Study) -> str:
         f"minimised here: <code>{escape(study.about['objective'])}</code>."
     )
     names = ["loss", "distortion", "rate"]
-    if study.kind == "AutoEncoder":
+    if study.about["settings"].get("latents") is None:
+        lead, names = "The loss: minus the mean of log p(x), on training rows and on rows held out.", ["loss"]
+    elif study.kind == "AutoEncoder":
         lead, names = "Distortion: the nats it costs to describe an example given its code.", ["distortion"]
     panels = "".join(_curves(study, name) for name in names)
     return section(
@@ -153,7 +156,7 @@ def rates(study: Study) -> str:
 
 def marginals(study: Study) -> str:
     """Columns of the data and of draws from the model."""
-    if study.schema.kind != "table" or study.draws is None:
+    if study.schema.kind != "table" or study.draws is None or study.pictures:
         return ""
     names = study.schema.features or tuple(f"column {i}" for i in range(study.schema.size))
     lead = "Each column of the data, and of rows drawn from the model: the line should follow the bars."
@@ -167,8 +170,37 @@ def marginals(study: Study) -> str:
     return section("Data and draws", lead, shown, f"<div class=panels>{''.join(panels)}</div>")
 
 
+def drawings(study: Study) -> str:
+    """What was drawn of the density."""
+    return "".join(
+        section(picture.title, picture.lead, f'<figure class="drawing">{picture.svg}</figure>')
+        for picture in study.pictures
+    )
+
+
+def comparison(study: Study) -> str:
+    """How the densities did that were tried."""
+    if len(study.compared) < 2:
+        return ""
+    lead = (
+        f"Held-out log p(x), in nats an example: all densities are fitted on the same {FOLDS - 1} of {FOLDS} parts of "
+        "the rows and judged on the other, in turn. What one lacks to the best is of the same rows, so that its standard "
+        "error is the smaller one."
+    )
+    rows = "".join(
+        f"<tr><th><code>{escape(row['name'])}</code></th><td>{minus(escape(compared_words(row).replace('+-', '±')))}</td></tr>"
+        for row in study.compared
+    )
+    head = "<tr><th>density</th><th>held-out log p(x)</th></tr>"
+    return section(
+        "Compared", lead, f"<div class=scroll><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
 def settings_table(study: Study) -> str:
     """Every setting, and who chose it."""
+    if not study.about["settings"]:
+        return ""
     reasons = study.about["reasons"]
     rows = "".join(
         f"<tr><th>{escape(name.replace('_', ' '))}</th><td><code>{escape(value)}</code></td>"
@@ -194,6 +226,8 @@ def notes(study: Study) -> str:
 
 def _events(study: Study) -> list[str]:
     history = study.about["history"]
+    if not history:
+        return []
     items = []
     if history["stopped"] == "patience":
         kept = history["best_epoch"]
