@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,9 +87,22 @@ def _ends(corners: Tensor) -> tuple[tuple[Tensor, ...], ...]:
     return tuple(axis.unbind(-1) for axis in corners.unbind(-2))
 
 
+class _Bounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bound: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.bound = bound
+        return x / x.abs().mul_(1 / bound).add_(1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return grad / (x.abs() / ctx.bound + 1).square(), None
+
+
 def _bounded(logarithm: Tensor, bound: float) -> Tensor:
     """x / (1 + |x| / bound), which lies in (-bound, bound)."""
-    return logarithm / (1 + logarithm.abs() / bound)
+    return _Bounded.apply(logarithm, bound)
 
 
 def _log_slope(s: Tensor, t: Tensor, middle: Tensor, below: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
