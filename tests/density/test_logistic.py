@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import linear_model
 from sklearn.base import is_classifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -88,6 +89,16 @@ def test_information_criteria_count_free_coefficients():
         fitted = LogisticRegression().fit(X, LABELS[name])
         assert fitted.aic_ == pytest.approx(2 * k - 2 * fitted.log_likelihood_)
         assert fitted.bic_ == pytest.approx(k * np.log(250) - 2 * fitted.log_likelihood_)
+
+
+def test_the_summary_names_coefficients_and_classes(y):
+    fitted = LogisticRegression().fit(X, y)
+    table = fitted.summary()
+    assert table["coefficient"] == ["intercept", "x0", "x1", "x2"] * len(fitted.coef_)
+    assert table["class"] == np.repeat(fitted.classes_[-len(fitted.coef_) :], 4).tolist()
+    z = np.array(table["estimate"]) / np.array(table["standard_error"])
+    np.testing.assert_allclose(table["p_value"], 2 * stats.norm.sf(np.abs(z)), rtol=1e-9)
+    np.testing.assert_allclose(table["low"], fitted.confidence_interval()[..., 0].ravel())
 
 
 def test_samples_follow_the_probabilities(y):

@@ -255,6 +255,18 @@ def test_information_criteria_count_the_numbers_fitted():
         assert fitted.bic_ == pytest.approx(k * np.log(120) - 2 * fitted.log_likelihood_)
 
 
+def test_the_summary_of_one_column_is_scipy_s():
+    x, y = _X[:30, :1], TARGETS["normal"][:30]
+    theirs = stats.linregress(x[:, 0], y)
+    ours = Regression().fit(x, y).summary(0.9)
+    assert ours["coefficient"] == ["intercept", "x0"]
+    np.testing.assert_allclose(ours["estimate"], [theirs.intercept, theirs.slope], rtol=1e-10)
+    np.testing.assert_allclose(ours["standard_error"], [theirs.intercept_stderr, theirs.stderr], rtol=1e-10)
+    assert ours["p_value"][1] == pytest.approx(theirs.pvalue, rel=1e-9)
+    assert ours["high"][1] - ours["low"][1] == pytest.approx(2 * stats.t.ppf(0.95, 28) * theirs.stderr)
+    assert Regression(fit_intercept=False).fit(x, y).summary()["coefficient"] == ["x0"]
+
+
 def test_collinear_and_constant_columns_predict_as_without_them(noise):
     y = TARGETS[noise]
     extra = np.column_stack([_X, _X[:, 0] - 2 * _X[:, 2], np.full(120, 0.1)])

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import helmert
 from scipy.special import log_softmax
-from scipy.stats import norm
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from latens.density.coefficients import bounds, table
 from latens.density.conditional import ConditionalEstimator, check_pairs, draw_class, new_classes, of_class
 from latens.density.design import Design
 from latens.density.newton import newton
@@ -143,9 +143,19 @@ class LogisticRegression(ClassifierMixin, ConditionalEstimator):
         """
         check_fraction("level", level)
         check_is_fitted(self)
-        half = norm.ppf((1 + level) / 2) * self.standard_errors_
+        return bounds(np.column_stack([self.intercept_, self.coef_]), self.standard_errors_, level, np.inf)
+
+    def summary(self, level: float = 0.95) -> dict[str, list[Any]]:
+        """The columns of a table of coefficients, ready for a data frame.
+
+        They are coefficient (its name), class, estimate, standard_error, low and high (the confidence interval) and
+        p_value (two-sided, that it is 0, by Wald's test).
+        """
+        check_fraction("level", level)
+        check_is_fitted(self)
+        classes = self.classes_ if len(self.classes_) > 2 else self.classes_[1:]
         both = np.column_stack([self.intercept_, self.coef_])
-        return np.stack([both - half, both + half], axis=-1)
+        return table(self, both, self.standard_errors_, level, np.inf, classes.tolist())
 
 
 class _Loss:

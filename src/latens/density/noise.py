@@ -17,6 +17,7 @@ from scipy import stats
 from scipy.optimize import linprog, minimize_scalar
 from scipy.special import gammaln, pdtr
 
+from latens.density.coefficients import student
 from latens.density.newton import newton
 from latens.density.separation import Separation, flat, grows_forever
 from latens.utils.errors import InputError
@@ -286,11 +287,6 @@ NOISES: dict[str, type[Noise]] = {
     "student-t": StudentTNoise,
     "poisson": PoissonNoise,
 }
-
-
-def student(level: float, spare: float) -> float:
-    """How many standard errors on either side of the middle have this probability; infinitely many if none spare."""
-    return float(stats.t.ppf((1 + level) / 2, spare)) if spare > 0 else float("inf")
 
 
 def check_counts(y: np.ndarray) -> None:

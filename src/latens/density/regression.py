@@ -10,9 +10,10 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from latens.density.coefficients import bounds, table
 from latens.density.conditional import ConditionalEstimator, check_pairs
 from latens.density.design import Design
-from latens.density.noise import NOISES, NormalNoise, student
+from latens.density.noise import NOISES, NormalNoise
 from latens.density.validation import check_table
 from latens.utils.validation import check_choice, check_fraction
 
@@ -150,10 +151,21 @@ class Regression(RegressorMixin, ConditionalEstimator):
         """
         check_fraction("level", level)
         check_is_fitted(self)
-        spare = self.spare_ if isinstance(self.noise_, NormalNoise) else np.inf
-        half = student(level, spare) * self.standard_errors_
-        both = np.append(self.intercept_, self.coef_)
-        return np.column_stack([both - half, both + half])
+        return bounds(np.append(self.intercept_, self.coef_), self.standard_errors_, level, self._degrees)
+
+    def summary(self, level: float = 0.95) -> dict[str, list[Any]]:
+        """The columns of a table of coefficients, ready for a data frame.
+
+        They are coefficient (its name), estimate, standard_error, low and high (the confidence interval) and p_value
+        (two-sided, that it is 0: by Student's t for normal noise, otherwise by Wald's test).
+        """
+        check_fraction("level", level)
+        check_is_fitted(self)
+        return table(self, np.append(self.intercept_, self.coef_), self.standard_errors_, level, self._degrees)
+
+    @property
+    def _degrees(self) -> float:
+        return self.spare_ if isinstance(self.noise_, NormalNoise) else np.inf
 
     def _features(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
