@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -184,17 +185,20 @@ def comparison(study: Study) -> str:
         return ""
     lead = (
         f"Held-out log p(x), in nats an example: all densities are fitted on the same {FOLDS - 1} of {FOLDS} parts of "
-        "the rows and judged on the other, in turn. What one lacks to the best is of the same rows, so that its standard "
-        "error is the smaller one."
+        "the rows and judged on the other, in turn. What one lacks to the best is taken row by row, so that its "
+        "standard error is the smaller one."
     )
     rows = "".join(
-        f"<tr><th><code>{escape(row['name'])}</code></th><td>{minus(escape(compared_words(row).replace('+-', '±')))}</td></tr>"
-        for row in study.compared
+        f"<tr><th><code>{escape(row['name'])}</code></th><td>{_told(row)}</td></tr>" for row in study.compared
     )
     head = "<tr><th>density</th><th>held-out log p(x)</th></tr>"
     return section(
         "Compared", lead, f"<div class=scroll><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def _told(row: dict[str, Any]) -> str:
+    return minus(escape(compared_words(row).replace("+-", "±")))
 
 
 def settings_table(study: Study) -> str:
