@@ -7,7 +7,7 @@ from scipy import optimize, stats
 from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 
-from latens.density import GaussianMixture, em, starts
+from latens.density import GaussianMixture, em, learning, starts
 from latens.density.covariances import upper
 from latens.density.em import Rows
 from latens.density.learning import candidates
@@ -296,8 +296,7 @@ def test_single_precision_steps_end_in_the_same_likelihood(kind, monkeypatch):
 def test_thinned_starts_go_on_with_all_rows(monkeypatch):
     x = groups(9, k=3, d=2, n=4000)
     plain = GaussianMixture(3, random_state=0, tol=1e-8, max_iter=2000).fit(x)
-    monkeypatch.setattr(starts, "MOST", 500)
-    monkeypatch.setattr(starts, "MOST_OF_EACH", 10)
+    monkeypatch.setattr(learning, "FEW", (500, 10))
     thinned = GaussianMixture(3, random_state=0, tol=1e-8, max_iter=2000).fit(x)
     assert thinned.score(x) == pytest.approx(plain.score(x), abs=1e-6)
 
@@ -305,10 +304,11 @@ def test_thinned_starts_go_on_with_all_rows(monkeypatch):
 def test_thinning_keeps_the_weights():
     rng = np.random.RandomState(0)
     z, w = rng.normal(size=(20_000, 1)), rng.exponential(size=20_000) * np.arange(20_000)
-    rows = starts.thinned(*starts.ordered(z, w / w.sum()), 1, rng)
-    assert rows.z.shape == (1, starts.MOST)
+    index, weights = starts.thinned(z, w / w.sum(), 5000, rng)
+    assert len(index) == 5000
+    np.testing.assert_allclose(weights, 1 / 5000)
     for power in (1, 2):
-        assert (rows.z[0] ** power).mean() == pytest.approx((w / w.sum()) @ z[:, 0] ** power, abs=0.02)
+        assert (z[index, 0] ** power).mean() == pytest.approx((w / w.sum()) @ z[:, 0] ** power, abs=0.02)
 
 
 @pytest.mark.parametrize("kind", TYPES)

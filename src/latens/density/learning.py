@@ -20,6 +20,8 @@ FOLDS = 5
 PATIENCE = 3
 DEAD, COLLAPSED = 1e-13, 1e-4
 SHORT, SHORT_TOL = 50, 1e-3
+FEW, FEW_INCOMPLETE = (8192, 256), (1024, 64)
+"""On how many rows the starts run: in all, and for each component."""
 
 
 @dataclass(frozen=True)
@@ -93,30 +95,33 @@ class Learner:
             return IncompleteRows(self.z, self.weights)
         return Rows(np.ascontiguousarray(self.z.T), self.weights)
 
-    @cached_property
-    def _ordered(self) -> tuple[np.ndarray, np.ndarray]:
-        return starts.ordered(np.nan_to_num(self.z), self.weights)
-
     def fit(self, k: int, given: Given) -> Fit:
         """EM with k components from the best of the starts."""
         if given.whole:
             return self._climb(self.rows, given.into(_nothing(k), self.settings.shape), given.before)
-        first = [self._begin(k, given) for _ in range(self.settings.n_init)]
-        short = replace(
-            self, settings=replace(self.settings, tol=SHORT_TOL, max_iter=min(SHORT, self.settings.max_iter))
-        )
-        few = starts.thinned(*self._ordered, k, self.rng)
+        few = self._thinned(k)
+        first = [few._begin(k, given) for _ in range(self.settings.n_init)]
         if len(first) > 1 and self.settings.max_iter:
-            fits = [short._climb(few, begin) for begin in first]
-            first = [_likeliest(fits).mixture]
-        if few.z.shape[1] < len(self.z):
-            first = [self._climb(few, first[0]).mixture]
+            first = [_likeliest([few._short._climb(few.rows, begin) for begin in first]).mixture]
+        if len(few.z) < len(self.z) and isinstance(self.rows, Rows):
+            first = [self._climb(few.rows, first[0]).mixture]
         return self._climb(self.rows, first[0])
 
-    def _begin(self, k: int, given: Given) -> Parameters:
+    def _thinned(self, k: int) -> Learner:
+        """Some of the rows, in an order of their own."""
+        least, each = FEW_INCOMPLETE if isinstance(self.rows, IncompleteRows) else FEW
+        index, weights = starts.thinned(np.nan_to_num(self.z), self.weights, max(least, each * k), self.rng)
+        return replace(self, z=self.z[index], weights=weights)
+
+    @property
+    def _short(self) -> Learner:
+        """The same, taking few steps."""
         s = self.settings
-        few = starts.thinned(*self._ordered, k, self.rng)
-        return given.into(starts.start(few, s.shape, k, s.init_params, s.ridge, self.rng), s.shape)
+        return replace(self, settings=replace(s, tol=SHORT_TOL, max_iter=min(SHORT, s.max_iter)))
+
+    def _begin(self, k: int, given: Given) -> Parameters:
+        s, z = self.settings, np.ascontiguousarray(np.nan_to_num(self.z).T)
+        return given.into(starts.start(Rows(z, self.weights), s.shape, k, s.init_params, s.ridge, self.rng), s.shape)
 
     def _climb(self, rows: Data, begin: Parameters, before: float = -np.inf) -> Fit:
         s = self.settings

@@ -60,7 +60,10 @@ class IncompleteRows:
 
     def __init__(self, z: np.ndarray, weights: np.ndarray) -> None:
         self.d = z.shape[1]
-        self.groups = [(observed, z[rows][:, observed], weights[rows]) for observed, rows in patterns(z)]
+        self.groups = [
+            (np.flatnonzero(observed), np.flatnonzero(~observed), z[rows][:, observed], weights[rows])
+            for observed, rows in patterns(z)
+        ]
 
     def work(self, shape: Shape, k: int) -> int:
         """Nothing here is in single precision."""
@@ -71,30 +74,29 @@ class IncompleteRows:
         k, d = mixture.means.shape
         full, total = shape.full(mixture.covariances, k, d), 0.0
         mass, first, second = np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d))
-        for observed, z, w in self.groups:
-            filled, log, rest = _conditional(z, observed, mixture, full)
+        for seen, hidden, z, w in self.groups:
+            filled, log, rest = _conditional(z, seen, hidden, mixture, full)
             total += float(responsibilities(log, w) @ w)
-            mass += log.sum(1)
+            here = log.sum(1)
+            mass += here
             first += (log[:, None, :] @ filled)[:, 0]
             second += (filled * log[:, :, None]).swapaxes(1, 2) @ filled
-            hidden = np.flatnonzero(~observed)
-            second[:, hidden[:, None], hidden] += rest * log.sum(1)[:, None, None]
+            second[:, hidden[:, None], hidden] += rest * here[:, None, None]
         spread = np.broadcast_to(np.eye(d), (k, d, d))
         return standard_moments(shape, mixture.means, spread, (mass, first, second)), total
 
 
 def _conditional(
-    z: np.ndarray, observed: np.ndarray, mixture: Parameters, full: np.ndarray
+    z: np.ndarray, seen: np.ndarray, hidden: np.ndarray, mixture: Parameters, full: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """z - mean with the missing entries expected (k, n, d), log joint densities (k, n), conditional covariances."""
-    seen, hidden = np.flatnonzero(observed), np.flatnonzero(~observed)
     root = np.linalg.inv(np.linalg.cholesky(full[:, seen[:, None], seen])).swapaxes(1, 2)
     difference = z - mixture.means[:, None, seen]
     u = difference @ root
     determinant = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(1)
     constant = np.log(mixture.weights) + determinant - len(seen) / 2 * LOG_2PI
     across = root.swapaxes(1, 2) @ full[:, seen[:, None], hidden]
-    filled = np.empty((*u.shape[:2], len(observed)))
+    filled = np.empty((*u.shape[:2], len(seen) + len(hidden)))
     filled[:, :, seen], filled[:, :, hidden] = difference, u @ across
     rest = full[:, hidden[:, None], hidden] - across.swapaxes(1, 2) @ across
     return filled, constant[:, None] - (u**2).sum(2) / 2, rest

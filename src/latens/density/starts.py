@@ -13,7 +13,6 @@ import numpy as np
 from latens.density.covariances import Parameters, Shape
 from latens.density.em import LEAST_MASS, Rows
 
-MOST, MOST_OF_EACH = 8192, 256
 LLOYD = 20
 NAMES = ("kmeans", "k-means++", "random_from_data", "random")
 
@@ -23,19 +22,12 @@ def order(z: np.ndarray) -> np.ndarray:
     return np.lexsort((z[:, 0], z[:, -1], np.round((z**2).sum(1), 9)))
 
 
-def ordered(z: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows in their order, with their weights."""
+def thinned(z: np.ndarray, weights: np.ndarray, most: int, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+    """Rows z (n, d) in their order, at most so many, evenly along their cumulative weight; and their weights."""
     by = order(z)
-    return z[by], weights[by]
-
-
-def thinned(z: np.ndarray, weights: np.ndarray, k: int, rng: np.random.RandomState) -> Rows:
-    """At most 8192 of ordered rows, and 256 for each component, evenly along their cumulative weight."""
-    most = max(MOST, MOST_OF_EACH * k)
     if len(z) <= most:
-        return Rows(np.ascontiguousarray(z.T), weights)
-    at = _drawn(weights, (np.arange(most) + rng.uniform()) / most)
-    return Rows(np.ascontiguousarray(z[at].T), np.full(most, 1.0 / most))
+        return by, weights[by]
+    return by[_drawn(weights[by], (np.arange(most) + rng.uniform()) / most)], np.full(most, 1.0 / most)
 
 
 def responsibilities(
