@@ -193,3 +193,28 @@ def test_samples_of_integers_are_integers():
     drawn = KernelDensity(bounds=(0, None)).fit(counts).sample(100, random_state=0)
     assert drawn.dtype == counts.dtype
     assert drawn.min() >= 0
+
+
+@pytest.mark.parametrize("settings", [{"bandwidth": [0.5, 0.3, 0.8]}, {"bandwidth": "scott", "adaptive": True}])
+def test_a_condition_is_a_quotient_of_densities(settings):
+    rng = np.random.RandomState(11)
+    rows = rng.normal(size=(80, 3)) @ [[1.0, 0.5, 0.2], [0.0, 1.0, -0.7], [0.0, 0.0, 1.0]]
+    density = KernelDensity(**settings).fit(rows, sample_weight=rng.exponential(size=80))
+    line = density.condition({0: 0.4, 2: -0.3})
+    x, w = np.polynomial.legendre.leggauss(400)
+    joint = np.exp(density.score_samples(np.c_[np.full(400, 0.4), 12 * x, np.full(400, -0.3)]))
+    quotient = joint / (joint @ w * 12)
+    np.testing.assert_allclose(np.exp(line.score_samples(12 * x[:, None])), quotient, rtol=1e-8, atol=1e-12)
+    mean = quotient * 12 * x @ w * 12
+    np.testing.assert_allclose(density.complete([[0.4, np.nan, -0.3]]), [[0.4, mean, -0.3]], rtol=1e-8)
+    plane, q = density.condition([np.nan, 0.4, np.nan]), rng.normal(size=(9, 2))
+    ratio = plane.score_samples(q) - density.score_samples(np.c_[q[:, 0], np.full(9, 0.4), q[:, 1]])
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-9)
+    centre = np.average(density.rows_, axis=0, weights=density.weights_)
+    np.testing.assert_allclose(density.complete(np.full((1, 3), np.nan))[0], centre, rtol=1e-9)
+
+
+def test_a_condition_needs_open_gaussian_kernels():
+    for settings in ({"kernel": "linear"}, {"bounds": (-9, 9)}):
+        with pytest.raises(InputError, match="Gaussian kernels without bounds"):
+            KernelDensity(1.0, **settings).fit(TABLES[2]).condition({0: 0.0})

@@ -8,13 +8,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import solve_triangular
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from latens.density.bandwidth import bandwidth_of
 from latens.density.base import DensityEstimator
+from latens.density.conditioned import Kernels, condition, expected
 from latens.density.fast import prepare
 from latens.density.fast1d import SLOPES, Line
+from latens.density.given import known as known_of
 from latens.density.invert import invert
 from latens.density.kernels import KERNELS
 from latens.density.support import Support
@@ -153,6 +156,65 @@ class KernelDensity(DensityEstimator):
         if self.scales_ is not None:
             noise *= self.scales_[chosen, None]
         return cast(self._support.fold(self.rows_[chosen] + _times(self.bandwidth_, noise)), self.dtype_)
+
+    def condition(self, given: Any) -> KernelDensity:
+        """p(open columns | known columns) of Gaussian kernels: Gaussian kernels again, with other weights.
+
+        Args:
+            given: a row (d,) with NaN where open, or {column index or name: value}.
+
+        Raises:
+            InputError: another kernel, or bounds.
+
+        Example:
+            >>> x = np.linspace(-2, 2, 200)
+            >>> density = KernelDensity(0.2).fit(np.column_stack([x, x**2]))
+            >>> density.condition({0: 1.0}).quantile([0.5]).round(2)
+            array([1.01])
+        """
+        check_is_fitted(self)
+        known, row = known_of(self, given)
+        return self._of(condition(self._kernels("condition"), known, row), ~known)
+
+    def complete(self, X: ArrayLike) -> np.ndarray:
+        """``X`` (n, d) as float64 with every NaN replaced by its mean given the known entries of its row.
+
+        Raises:
+            InputError: another kernel than the Gaussian, or bounds.
+        """
+        check_is_fitted(self)
+        table = check_table(self, X, reset=False, missing=True).astype(np.float64)
+        kernels = self._kernels("complete")
+        patterns, which = np.unique(~np.isnan(table), axis=0, return_inverse=True)
+        for i, known in enumerate(patterns):
+            if not known.all():
+                rows = which.ravel() == i
+                table[np.ix_(rows, ~known)] = expected(kernels, known, table[rows])
+        return table
+
+    def _of(self, kernels: Kernels, columns: np.ndarray) -> KernelDensity:
+        """A fitted density of some of the columns."""
+        d = int(columns.sum())
+        order = np.argsort(kernels.rows[:, 0], kind="stable") if d == 1 else np.arange(len(kernels.rows))
+        bandwidth = kernels.H if d > 1 else float(kernels.H[0, 0] ** 0.5)
+        other = clone(self).set_params(bandwidth=kernels.H.tolist() if d > 1 else bandwidth, adaptive=False)
+        other._forget()
+        other.n_features_in_, other.dtype_, other.bandwidth_ = d, self.dtype_, bandwidth
+        other.bounds_, other.periodic_ = self.bounds_[columns], self.periodic_[columns]
+        weights = np.exp(kernels.log_weights[order])
+        other.rows_, other.weights_ = kernels.rows[order], weights / weights.sum()
+        other.scales_ = None if self.scales_ is None else kernels.scales[order]
+        if hasattr(self, "feature_names_in_"):
+            other.feature_names_in_ = self.feature_names_in_[columns]
+        return other
+
+    def _kernels(self, what: str) -> Kernels:
+        if self.kernel != "gaussian" or np.isfinite(self.bounds_).any():
+            raise InputError(f"{what} expects Gaussian kernels without bounds; got kernel={self.kernel!r}.")
+        n, d = self.rows_.shape
+        H = self.bandwidth_ if np.ndim(self.bandwidth_) == 2 else np.diag(np.broadcast_to(self.bandwidth_, d) ** 2)
+        scales = np.ones(n) if self.scales_ is None else self.scales_
+        return Kernels(self.rows_, np.broadcast_to(self._log_weights, n), scales, H)
 
     @property
     def _variance(self) -> float:
