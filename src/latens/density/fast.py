@@ -130,7 +130,8 @@ class Product:
         self.factors = np.vstack([2 * half * centred.T, -half, constant])  # (d + 2, n)
 
     def __call__(self, queries: np.ndarray) -> np.ndarray:
-        return _in_blocks(self._block, queries)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _in_blocks(self._block, queries)
 
     def _block(self, queries: np.ndarray) -> np.ndarray:
         m, d = queries.shape
@@ -152,11 +153,10 @@ class Product:
 
     def _doubtful(self, squares: np.ndarray, top: np.ndarray) -> np.ndarray:
         """Whether rounding may matter: a term that counts lies within ``reach`` of the query."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            reach = self.widest * np.sqrt(2 * (self.largest - top + NEGLIGIBLE))
-            size = squares + (np.sqrt(squares) + reach) ** 2
-            rounding = np.finfo(np.float64).eps * (len(self.centre) + 2) ** 0.5 * self.finest * size
-            return ~(rounding <= TOLERANCE * np.maximum(1.0, np.abs(top)))
+        reach = self.widest * np.sqrt(2 * (self.largest - top + NEGLIGIBLE))
+        size = squares + (np.sqrt(squares) + reach) ** 2
+        rounding = np.finfo(np.float64).eps * (len(self.centre) + 2) ** 0.5 * self.finest * size
+        return ~(rounding <= TOLERANCE * np.maximum(1.0, np.abs(top)))
 
 
 class LogSumExp:

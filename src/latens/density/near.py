@@ -15,6 +15,8 @@ PAIRS = 1 << 20
 """Of a query and a row, at most so many at a time, but for one query's own."""
 KEPT = 25.0
 """Rows left out of a sum change it by at most e^-25, 1.4e-11, of its value."""
+FARTHEST = 1e150
+"""Bandwidths, whose squares are still numbers."""
 PROBES, WORTH = 64, 8
 """Rows that stand for all, and how much dearer a pair found by search is than one of a full table."""
 
@@ -50,7 +52,10 @@ class Near:
     def __call__(self, queries: np.ndarray) -> np.ndarray:
         """The sum's logarithm at each query: (m,)."""
         found = np.full(len(queries), -np.inf)
-        if len(queries):
+        usual = (np.abs(queries) < FARTHEST).all(axis=1)
+        if not usual.all():
+            found[usual] = self(queries[usual])
+        elif len(queries):
             cells = self.tree.query_ball_point(queries, self._reach(queries) + self.radius, return_sorted=True)
             lengths = np.fromiter(map(len, cells), np.int64, len(cells))
             cell = np.fromiter(chain.from_iterable(cells), np.int64, int(lengths.sum()))
