@@ -6,7 +6,6 @@ are uncorrelated with variance 1.
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Self
@@ -15,22 +14,16 @@ import numpy as np
 from numpy.polynomial import Chebyshev
 from scipy import stats
 from scipy.optimize import linprog, minimize_scalar
-from scipy.special import gammaln, pdtr
+from scipy.special import gammaln
 
 from latens.density.coefficients import student
 from latens.density.newton import newton
-from latens.density.separation import Separation, flat, grows_forever
-from latens.utils.errors import InputError
 from latens.utils.value import Value
 
-_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
-_NODE_WEIGHTS = _NODE_WEIGHTS / _NODE_WEIGHTS.sum()
+NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
+NODE_WEIGHTS = NODE_WEIGHTS / NODE_WEIGHTS.sum()
 _LEAST = 1e-18
 _DEGREE = 64
-_ALL_ZERO = (
-    "The counts are all 0 in some region that a plane cuts off, so their likelihood grows without end as the rate "
-    "there falls to 0; the coefficients are those after which less than 1e-11 nats an example could still be won."
-)
 
 
 class Noise(Value, ABC):
@@ -122,10 +115,10 @@ class LocationNoise(Noise):
     def _half(self, spread: np.ndarray, level: float) -> np.ndarray:
         """How far from 0 epsilon + spread * normal lies at most, with this probability; by bisection."""
         q, standard = (1 + level) / 2, self.standard
-        below, above = np.zeros(len(spread)), standard.ppf(q) + spread * _NODES.max()
+        below, above = np.zeros(len(spread)), standard.ppf(q) + spread * NODES.max()
         for _ in range(50):
             middle = (below + above) / 2
-            enough = _NODE_WEIGHTS @ standard.cdf(middle + spread * _NODES[:, None]) >= q
+            enough = NODE_WEIGHTS @ standard.cdf(middle + spread * NODES[:, None]) >= q
             below, above = np.where(enough, below, middle), np.where(enough, middle, above)
         return above
 
@@ -138,7 +131,7 @@ class NormalNoise(LocationNoise):
 
     @classmethod
     def fit(cls, features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[Self, np.ndarray]:
-        theta = _least_squares(features, y, weights)
+        theta = least_squares(features, y, weights)
         residual = y - features @ theta
         return cls(max(float(np.sqrt(np.average(residual**2, weights=weights))), _rounding(y))), theta
 
@@ -217,91 +210,7 @@ class StudentTNoise(LocationNoise):
         return (self.df + 1) / (self.df + 3) / self.scale**2
 
 
-@dataclass(frozen=True, repr=False)
-class PoissonNoise(Noise):
-    """y is a count with mean exp(eta)."""
-
-    n_parameters = 0
-
-    @classmethod
-    def fit(cls, features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[Self, np.ndarray]:
-        check_counts(y)
-        w, level = weights / weights.sum(), np.average(y, weights=weights)
-        if level == 0:
-            raise InputError("Poisson noise expects some count above 0; all are 0, so that the best rate is 0.")
-
-        def loss(theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-            eta = features @ theta
-            rate = w * np.exp(eta)
-            value = (rate - w * y * eta).sum() / level
-            return value, features.T @ (rate - w * y) / level, features.T @ (features * rate[:, None]) / level
-
-        theta = newton(loss, _least_squares(features, np.log(y + 0.5), weights))
-        if flat(loss(theta)[2]) and grows_forever(-features[y == 0], features[y > 0]):
-            warnings.warn(Separation(_ALL_ZERO), stacklevel=4)
-        return cls(), theta
-
-    def log_prob(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
-        count = (y >= 0) & (y == np.floor(y))
-        k = np.where(count, y, 0.0)
-        return np.where(count, k * eta - np.exp(eta) - gammaln(k + 1), -np.inf)
-
-    def cdf(self, y: np.ndarray, eta: np.ndarray) -> np.ndarray:
-        return np.where(y < 0, 0.0, pdtr(np.maximum(y, 0.0), np.exp(eta)))
-
-    def draw(self, eta: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-        return rng.poisson(np.exp(eta)).astype(np.float64)
-
-    def centre(self, eta: np.ndarray) -> np.ndarray:
-        return np.exp(eta)
-
-    def mode(self, eta: np.ndarray) -> np.ndarray:
-        return np.floor(np.exp(eta))
-
-    def covariance(self, features: np.ndarray, theta: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        rate = weights * np.exp(features @ theta)
-        return np.linalg.pinv(features.T @ (features * rate[:, None]), hermitian=True)
-
-    def interval(
-        self, eta: np.ndarray, error: np.ndarray, level: float, rows: float, spare: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The quantiles of counts averaged over eta by 24 nodes of Gauss and Hermite."""
-        etas = eta + error * _NODES[:, None]  # (K, n)
-        low, high = (self._quantile(q, etas) for q in ((1 - level) / 2, (1 + level) / 2))
-        return low, high
-
-    def _quantile(self, q: float, etas: np.ndarray) -> np.ndarray:
-        """Bisection over whole numbers, where alone the cdf rises, between the quantiles of the outermost nodes."""
-        first, above = stats.poisson.ppf(q, np.exp(etas[[0, -1]]))
-        below = first - 1
-        while (above - below > 1).any():
-            middle = np.floor((below + above) / 2)
-            enough = _NODE_WEIGHTS @ self.cdf(middle, etas) >= q
-            below, above = np.where(enough, below, middle), np.where(enough, middle, above)
-        return above
-
-
-NOISES: dict[str, type[Noise]] = {
-    "normal": NormalNoise,
-    "laplace": LaplaceNoise,
-    "student-t": StudentTNoise,
-    "poisson": PoissonNoise,
-}
-
-
-def check_counts(y: np.ndarray) -> None:
-    """Counts 0, 1, 2, ...
-
-    Raises:
-        InputError: something else.
-    """
-    wrong = (y < 0) | (y != np.floor(y))
-    if wrong.any():
-        few = f"{int(wrong.sum())} of {len(y)} are not, such as {y[wrong][0]:g}"
-        raise InputError(f"Poisson noise expects counts 0, 1, 2, ... as y; {few}.")
-
-
-def _least_squares(features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def least_squares(features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """theta of least weighted squares: the features are orthonormal up to rounding, which a second pass takes away."""
     w = weights / weights.sum()
     theta = features.T @ (w * y)
@@ -310,7 +219,7 @@ def _least_squares(features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> 
 
 def _least_absolute(features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     r"""theta of least weighted absolute deviations, from the dual: max $a^\top y$, $\Phi^\top a = 0$, $|a| \le w$."""
-    shift = _least_squares(features, y, weights)
+    shift = least_squares(features, y, weights)
     rest = y - features @ shift
     unit, w = max(float(np.abs(rest).max()), np.finfo(float).tiny), weights / weights.max()
     dual = linprog(

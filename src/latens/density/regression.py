@@ -12,24 +12,35 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens.density.coefficients import bounds, table
 from latens.density.conditional import ConditionalEstimator, check_pairs
+from latens.density.count_noise import NegativeBinomialNoise, PoissonNoise
 from latens.density.design import Design
-from latens.density.noise import NOISES, NormalNoise
+from latens.density.noise import LaplaceNoise, Noise, NormalNoise, StudentTNoise
 from latens.density.validation import check_table
 from latens.utils.validation import check_choice, check_fraction
+
+NOISES: dict[str, type[Noise]] = {
+    "normal": NormalNoise,
+    "laplace": LaplaceNoise,
+    "student-t": StudentTNoise,
+    "poisson": PoissonNoise,
+    "negative-binomial": NegativeBinomialNoise,
+}
 
 
 class Regression(RegressorMixin, ConditionalEstimator):
     r"""$p(y \mid x) = \text{noise}(y \mid \eta)$, $\eta = \beta_0 + \beta^\top x$, of greatest likelihood.
 
-    ==============  ==========================================  ====================================================
-    noise           y given eta                                 also known as, and fitted by
-    ==============  ==========================================  ====================================================
-    ``"normal"``    eta + scale * normal                        least squares; in closed form (QR)
-    ``"laplace"``   eta + scale * Laplace                       least absolute deviations, median regression; exact
-                                                                linear programming
-    ``"student-t"``  eta + scale * Student's t                  robust regression; Newton, df found as well (1 to 1e6)
-    ``"poisson"``   a count with mean exp(eta)                  Poisson regression, log link; Newton
-    ==============  ==========================================  ====================================================
+    =======================  =============================  ====================================================
+    noise                    y given eta                    also known as, and fitted by
+    =======================  =============================  ====================================================
+    ``"normal"``             eta + scale * normal           least squares; in closed form (QR)
+    ``"laplace"``            eta + scale * Laplace          least absolute deviations, median regression; exact
+                                                            linear programming
+    ``"student-t"``          eta + scale * Student's t      robust regression; Newton, df found as well (1 to 1e6)
+    ``"poisson"``            a count with mean exp(eta)     Poisson regression, log link; Newton
+    ``"negative-binomial"``  a count with mean m = exp(eta) regression of overdispersed counts (NB2); Newton, size
+                             and variance m + m^2 / size    found as well
+    =======================  =============================  ====================================================
 
     Collinear or constant columns are no error: predictions are those of any best fit, and the standard errors of
     coefficients that the rows cannot tell apart are infinite. Where the rows lie on a plane exactly, ``scale`` is that
@@ -40,7 +51,7 @@ class Regression(RegressorMixin, ConditionalEstimator):
     ``score`` is scikit-learn's R^2.
 
     Args:
-        noise: ``"normal"``, ``"laplace"``, ``"student-t"`` or ``"poisson"``.
+        noise: ``"normal"``, ``"laplace"``, ``"student-t"``, ``"poisson"`` or ``"negative-binomial"``.
         fit_intercept: whether there is beta_0; without, eta = 0 at x = 0.
 
     Attributes:
@@ -77,11 +88,11 @@ class Regression(RegressorMixin, ConditionalEstimator):
 
         Args:
             X: what is given, (n, d).
-            y: what is predicted, (n,); counts for Poisson noise.
+            y: what is predicted, (n,); counts for the noise of counts.
             sample_weight: how often each row counts, (n,).
 
         Raises:
-            InputError: not a table of finite numbers, not one y a row, no such noise, or no counts for Poisson noise.
+            InputError: not a table of finite numbers, not one y a row, no such noise, or no counts for one of counts.
         """
         check_choice("noise", self.noise, NOISES)
         table, y, weights = check_pairs(self, X, y, sample_weight, reset=True, numeric=True)
