@@ -63,7 +63,7 @@ def fitted(name, **changes):
 
 
 def theta_of(density):
-    return Product(density.family_).thetas(density.params_)[0]
+    return np.array(list(density.params_.values()))
 
 
 def mean_log_density(density, x):
@@ -633,7 +633,7 @@ def test_intervals_stay_in_the_domain_and_are_wald_s():
 @pytest.mark.parametrize("family", [*FAMILIES.values(), Scipy("cauchy")], ids=repr)
 def test_a_family_prints_as_written_and_names_itself(family):
     assert repr(family) == (f"{type(family).__name__}()" if family != Scipy("cauchy") else "Scipy('cauchy')")
-    assert not isinstance(family, Univariate) or of_rows(family) == Product(family)
+    assert not isinstance(family, Univariate) or of_rows(family, 2) == Product((family, family))
 
 
 @pytest.mark.parametrize("name", ["student-t", "cauchy", "poisson"])
@@ -700,3 +700,68 @@ def test_whole_numbers_stay_counts_when_censored():
     density = Parametric().fit(np.minimum(counts, 7)[:, None], upper=upper)
     assert density.family_.discrete
     assert density.sample(3, random_state=0).dtype == counts.dtype
+
+
+MIXED = ("normal", "gamma", "poisson")
+
+
+def mixed_rows():
+    return np.column_stack([COLUMNS[name] for name in MIXED]).astype(float)
+
+
+def test_columns_of_different_families_are_fitted_each_by_itself(tmp_path):
+    rows = mixed_rows()
+    density = Parametric(MIXED).fit(rows)
+    each = [fitted(name) for name in MIXED]
+    assert density.params_ == {j: pytest.approx(fit.params_, rel=1e-12) for j, fit in enumerate(each)}
+    assert density.standard_errors_[2] == pytest.approx(each[2].standard_errors_, rel=1e-9)
+    assert density.confidence_intervals()[1]["shape"] == pytest.approx(each[1].confidence_intervals()["shape"])
+    total = sum(fit.score_samples(rows[:, [j]]) for j, fit in enumerate(each))
+    np.testing.assert_allclose(density.score_samples(rows), total, rtol=1e-12)
+    assert density.aic_ == pytest.approx(sum(fit.aic_ for fit in each))
+    assert density.sample(5, random_state=0)[:, 2] == pytest.approx(np.rint(density.sample(5, random_state=0)[:, 2]))
+    storage.save(density, tmp_path / "p.safetensors")
+    again = storage.load(tmp_path / "p.safetensors")
+    np.testing.assert_array_equal(again.score_samples(rows), density.score_samples(rows))
+    last = density.condition({0: 1.0, 1: 2.0})
+    np.testing.assert_allclose(last.score_samples(rows[:, 2:]), each[2].score_samples(rows[:, 2:]), rtol=1e-12)
+    assert density.complete([[np.nan, 1.0, np.nan]])[0] == pytest.approx([rows[:, 0].mean(), 1.0, rows[:, 2].mean()])
+
+
+def test_columns_of_different_families_stream_and_take_fixed_parameters():
+    rows = mixed_rows()
+    whole = Parametric(MIXED, fixed={0: {"loc": 3.0}}).fit(rows)
+    parts = Parametric(MIXED, fixed={0: {"loc": 3.0}})
+    for part in np.split(rows, 4):
+        parts.partial_fit(part)
+    assert parts.params_ == {j: pytest.approx(params, rel=1e-9) for j, params in whole.params_.items()}
+    assert whole.params_[0]["loc"] == 3.0
+    assert np.isnan(whole.standard_errors_[0]["loc"])
+
+
+def test_auto_takes_the_best_family_of_each_column():
+    rng = np.random.RandomState(19)
+    rows = np.column_stack([rng.laplace(size=400), rng.gamma(2.0, size=400), rng.standard_t(2.0, size=400)])
+    density = Parametric().fit(rows)
+    assert density.table_["family"][0] == "independent columns"
+    each = [Parametric().fit(rows[:, [j]]) for j in range(3)]
+    assert density.family_ == tuple(fit.family_ for fit in each)
+    single = Parametric(density.family_).fit(rows)
+    assert density.table_["log_likelihood"][0] == pytest.approx(400 * single.score(rows), rel=1e-10)
+
+
+MISMATCHED = {
+    "too few families": (lambda: Parametric(("normal", "gamma")).fit(plane()), "each of 3 columns"),
+    "a joint family in a column": (lambda: Parametric(("normal", "dirichlet", "gamma")).fit(plane()), "one number"),
+    "auto in a column": (lambda: Parametric(("normal", "auto", "normal")).fit(plane()), "for all columns"),
+    "fixed by name": (lambda: Parametric(MIXED, fixed={"loc": 1.0}).fit(mixed_rows()), "column"),
+    "fixed of a wrong length": (lambda: Parametric(Normal(), fixed={"loc": [1.0, 2.0]}).fit(plane()), "3 of them"),
+}
+
+
+@pytest.mark.parametrize("what", MISMATCHED)
+def test_families_that_do_not_match_the_columns_are_refused(what):
+    ask, match = MISMATCHED[what]
+    with pytest.raises(InputError, match=match) as caught:
+        ask()
+    assert "\n" not in str(caught.value)

@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 
 from latens.density.families import named, of_rows
-from latens.density.families.base import Array, Estimate, Family, Univariate
+from latens.density.families.base import Array, Estimate, Family
 from latens.density.families.product import Product
 from latens.utils.errors import InputError
 
 REAL = ("normal", "student-t", "laplace", "logistic", "gumbel")
+JOINT = ("multivariate-normal", "multivariate-t")
 POSITIVE = ("exponential", "gamma", "lognormal", "weibull")
 COUNTS = ("poisson", "negative-binomial", "geometric", "binomial", "zero-inflated-poisson")
 
 
 def candidates(X: Array) -> list[str]:
-    """The families for the type of the rows (n, d).
+    """The families for the type of the values.
 
     Whole numbers from 0 in an integer dtype are counts; everything else is real, with further families where all are
-    positive, or between 0 and 1. Rows on a simplex are Dirichlet's. Uniform and Pareto are left out, since their ends
-    are rows, so that held-out rows fall outside.
+    positive, or between 0 and 1. Uniform and Pareto are left out, since their ends are rows, so that held-out rows fall
+    outside.
 
     Example:
         >>> candidates(np.array([[0.2], [1.5]]))[5:]
@@ -30,16 +31,16 @@ def candidates(X: Array) -> list[str]:
     """
     if X.dtype.kind in "iub" and X.min() >= 0:
         return list(COUNTS)
-    if X.shape[1] > 1 and (X > 0).all() and (np.abs(X.sum(axis=1) - 1) < 1e-6).all():
-        return ["dirichlet"]
-    joint = ["multivariate-t"] if X.shape[1] > 1 else []
     positive = POSITIVE if (X > 0).all() else ()
     unit = ("beta",) if (X > 0).all() and (X < 1).all() else ()
-    return [*REAL, *positive, *unit, *joint]
+    return [*REAL, *positive, *unit]
 
 
-def choose(X: Array, w: Array, upper: Array | None, folds: int) -> tuple[Univariate | Family, dict[str, Any]]:
+def choose(X: Array, w: Array, upper: Array | None, folds: int) -> tuple[Any, dict[str, Any]]:
     """The family of highest held-out likelihood (of lowest BIC where rows are too few to hold any out), and the table.
+
+    Of several columns the candidates are the joint families, and independent columns each of the family that is best
+    for it; rows on a simplex are Dirichlet's.
 
     Args:
         X: rows (n, d), of their own dtype.
@@ -51,7 +52,7 @@ def choose(X: Array, w: Array, upper: Array | None, folds: int) -> tuple[Univari
         InputError: no candidate can be fitted.
     """
     fold = _folds(X, folds)
-    families = [named(name, X.shape[1]) for name in candidates(X)]
+    families = [named(name, 1) for name in candidates(X)] if X.shape[1] == 1 else _of_columns(X, w, upper, folds)
     rows = [_judge(family, X, w, upper, fold) for family in families]
     if all(row["note"] and np.isnan(row["bic"]) for row in rows):
         raise InputError(rows[0]["note"])
@@ -61,6 +62,20 @@ def choose(X: Array, w: Array, upper: Array | None, folds: int) -> tuple[Univari
         behind = best - row.pop("scores")
         row["behind"], row["behind_error"] = _mean_and_error(behind, w)
     return families[order[0]], {key: _column([row[key] for row in rows]) for key in rows[0]}
+
+
+def _of_columns(X: Array, w: Array, upper: Array | None, folds: int) -> list[Any]:
+    if X.dtype.kind == "f" and (X > 0).all() and (np.abs(X.sum(axis=1) - 1) < 1e-6).all():
+        return [named("dirichlet", X.shape[1])]
+    each = []
+    for j in range(X.shape[1]):
+        try:
+            each.append(choose(X[:, [j]], w, None if upper is None else upper[:, [j]], folds)[0])
+        except InputError as error:
+            raise InputError(f"column {j}: {error}") from None
+    independent = each[0] if len(set(each)) == 1 else tuple(each)
+    joint = JOINT if upper is None and not any(family.discrete for family in each) else ()
+    return [independent, *(named(name, X.shape[1]) for name in joint)]
 
 
 def _bic(row: Mapping[str, Any]) -> float:
@@ -79,10 +94,10 @@ def _folds(X: Array, folds: int) -> Array:
     return fold
 
 
-def _judge(family: Univariate | Family, X: Array, w: Array, upper: Array | None, fold: Array) -> dict[str, Any]:
-    model, n, nothing = of_rows(family), w.sum(), float("nan")
+def _judge(family: Any, X: Array, w: Array, upper: Array | None, fold: Array) -> dict[str, Any]:
+    model, n, nothing = of_rows(family, X.shape[1]), w.sum(), float("nan")
     keys = ("n_parameters", "log_likelihood", "aic", "bic", "held_out", "held_out_error")
-    row: dict[str, Any] = {"family": family.name, **dict.fromkeys(keys, nothing)}
+    row: dict[str, Any] = {"family": model.name, **dict.fromkeys(keys, nothing)}
     row |= {"scores": np.full(len(X), np.nan), "note": ""}
     try:
         estimate = model.estimate(model.digest(X, w, upper), {})
@@ -117,7 +132,7 @@ def held_out(model: Family, X: Array, w: Array, upper: Array | None, fold: Array
         if upper is None or not isinstance(model, Product):
             scores[out] = model.log_prob(X[out], params)
         else:
-            scores[out] = model.log_mass(X[out], upper[out], params)
+            scores[out] = model.log_prob_between(X[out], upper[out], params)
     return scores
 
 

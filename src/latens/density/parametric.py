@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -26,14 +26,16 @@ from latens.utils.validation import check_fraction, check_positive
 
 
 def _streams(density: Any) -> bool:
-    return density.family != "auto" and of_rows(named(density.family, 1)).streams
+    families = density.family if isinstance(density.family, tuple) else (density.family,)
+    return "auto" not in families and all(of_rows(named(family, 1), 1).streams for family in families)
 
 
 class Parametric(DensityEstimator):
     r"""$p(x) = p_{\hat\theta}(x)$ with $\hat\theta = \arg\max_\theta \sum_i w_i \log p_\theta(x_i)$.
 
     A family of one number is, on a table of several columns, the product of independent columns with parameters of
-    their own. ``"normal"`` on several columns is the joint normal; write the value ``Normal()`` for independent ones.
+    their own. ``"normal"`` on several columns is the joint normal; write the value ``Normal()`` for independent ones,
+    and a tuple for columns of different families, ``("normal", "gamma", "poisson")``.
     Families of counts give masses, all others densities, also on integers, whose samples are rounded.
 
     Args:
@@ -41,14 +43,16 @@ class Parametric(DensityEstimator):
             normal, lognormal, exponential, gamma, beta, weibull, student-t, laplace, logistic, gumbel, pareto, uniform;
             poisson, binomial, negative-binomial, geometric, zero-inflated-poisson; multivariate-normal,
             multivariate-t, dirichlet; or a value of ``latens.density.families``; or the name of any continuous
-            distribution of scipy.stats, such as ``"cauchy"`` or ``"skewnorm"``, with scipy's names of parameters.
-        fixed: parameters that are known, by name: ``{"df": 4.0}``; for several columns a number or one for each.
+            distribution of scipy.stats, such as ``"cauchy"`` or ``"skewnorm"``, with scipy's names of parameters; or a
+            tuple of these, one for each column.
+        fixed: parameters that are known, by name: ``{"df": 4.0}``; for several columns a number or one for each; by
+            column, then name, for columns of different families.
         folds: into how many parts ``"auto"`` divides the rows, each held out once.
 
     Attributes:
         family_: the family, a value.
         params_: its parameters by name: numbers for one column, arrays (d,) for several; vectors and matrices for joint
-            families.
+            families; by column, then name, for columns of different families.
         standard_errors_: likewise, from the observed information (the expected one for joint families); NaN where
             fixed, or where no error follows from the curvature (the ends of a uniform, a limit).
         information_: the observed information (p, p) of the free parameters that have an error, for one column.
@@ -139,12 +143,12 @@ class Parametric(DensityEstimator):
             self._digest = digest
         self.n_effective_ = float(self._weight[0] ** 2 / self._weight[1])
         self.params_ = estimate.params
-        self.standard_errors_ = {name: e / self.n_effective_**0.5 for name, e in estimate.errors.items()}
+        self.standard_errors_ = _mapped(lambda error: error / self.n_effective_**0.5, estimate.errors)
         self.information_ = None if estimate.information is None else estimate.information * self.n_effective_
         criteria = figures(estimate, self.n_effective_)
         self.log_likelihood_, self.aic_, self.bic_ = (criteria[k] for k in ("log_likelihood", "aic", "bic"))
 
-    def _choose(self, table: Array, weights: Array, upper: Array | None) -> Univariate | Family:
+    def _choose(self, table: Array, weights: Array, upper: Array | None) -> Any:
         check_positive("folds", self.folds, integer=True)
         if self.fixed:
             raise InputError("fixed expects a family by name; family is 'auto'.")
@@ -167,7 +171,7 @@ class Parametric(DensityEstimator):
 
     @property
     def _model(self) -> Family:
-        return of_rows(self.family_)
+        return of_rows(self.family_, self.n_features_in_)
 
     def score_samples(self, X: ArrayLike, y: Any = None) -> np.ndarray:
         """log p(x) of each row of ``X`` (n, d): (n,) float64 in nats, ``-inf`` outside the support."""
@@ -207,9 +211,9 @@ class Parametric(DensityEstimator):
         if not isinstance(model, Product) or self.n_features_in_ != 1:
             what = f"{model.name} of {self.n_features_in_} columns"
             raise InputError(f"cdf, quantile and goodness of fit are for one column and its own family; got {what}.")
-        return model.family, model.thetas(self.params_)[0]
+        return model.families[0], model.thetas(self.params_)[0]
 
-    def confidence_intervals(self, level: float = 0.95) -> dict[str, tuple[Any, Any]]:
+    def confidence_intervals(self, level: float = 0.95) -> dict[Any, Any]:
         r"""Wald's intervals, $\hat u \pm z_{(1 + level) / 2}\, se(\hat u)$, by name.
 
         u is the parameter itself on the real line, its logarithm where it is positive, its logit in the unit interval,
@@ -218,11 +222,12 @@ class Parametric(DensityEstimator):
         check_is_fitted(self)
         check_fraction("level", level)
         z = float(ndtri((1 + level) / 2))
-        intervals = {}
-        for name, value in self.params_.items():
-            domain = self._model.domain(name)
-            intervals[name] = _interval(domain, np.asarray(value), z * np.asarray(self.standard_errors_[name]))
-        return intervals
+        return _mapped(
+            lambda domain, value, error: _interval(domain, np.asarray(value), z * np.asarray(error)),
+            self._model.domains(),
+            self.params_,
+            self.standard_errors_,
+        )
 
     def goodness_of_fit(
         self,
@@ -253,11 +258,11 @@ class Parametric(DensityEstimator):
         check_positive("n_resamples", n_resamples, integer=True)
         x = check_table(self, X, reset=False)[:, 0].astype(np.float64)
         family.check(x)
-        model = Product(family)
+        model = self._model
 
         def refit(y: Array) -> Array:
-            digest = model.digest(y[:, None], np.ones(len(y)))
-            return model.thetas(model.estimate(digest, self.fixed or {}).params)[0]
+            params = model.estimate(model.digest(y[:, None], np.ones(len(y))), self.fixed or {}).params
+            return np.array(list(params.values()))
 
         return verdicts(family, x, theta, refit if fitted else None, n_resamples, check_random_state(random_state))
 
@@ -277,8 +282,8 @@ class Parametric(DensityEstimator):
         if isinstance(model, MultivariateNormal | MultivariateT):
             conditional.family_, conditional.params_ = model.condition(self.params_, known, values)
         elif isinstance(model, Product):
-            conditional.family_ = self.family_
-            conditional.params_ = model.named(model.thetas(self.params_)[~known].T)
+            rest, conditional.params_ = model.marginal(self.params_, ~known)
+            conditional.family_ = rest.families[0] if rest.alike else rest.families
         else:
             raise InputError(f"{model.name} has no closed form for some of its columns.")
         conditional.n_features_in_, conditional.dtype_ = int((~known).sum()), self.dtype_
@@ -305,7 +310,7 @@ class Parametric(DensityEstimator):
         """The means of the unknown columns."""
         model = self._model
         if isinstance(model, Product):
-            means = np.array([model.family.scipy(theta).mean() for theta in model.thetas(self.params_)[~known]])
+            means = model.means(self.params_)[~known]
         elif isinstance(model, MultivariateNormal | MultivariateT):
             centre, spread = ("mean", "covariance") if isinstance(model, MultivariateNormal) else ("loc", "scale")
             means = regression(self.params_[centre], self.params_[spread], known, rows)[0]
@@ -327,6 +332,15 @@ def _bound(name: str, values: Any) -> Array:
     if np.isnan(bound).any():
         raise InputError(f"{name} holds NaN; write -inf and inf for what is not known.")
     return bound
+
+
+def _mapped(work: Callable[..., Any], first: Mapping[Any, Any], *others: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The work on every entry of mappings of one shape, also where mappings stand in them."""
+    out = {}
+    for key, value in first.items():
+        rest = [other[key] for other in others]
+        out[key] = _mapped(work, value, *rest) if isinstance(value, Mapping) else work(value, *rest)
+    return out
 
 
 def _interval(domain: Domain, value: Array, reach: Array) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ from latens.density.families.joint import Dirichlet, MultivariateNormal, Multiva
 from latens.density.families.positive import Beta, Exponential, Gamma, LogNormal, Pareto, Weibull
 from latens.density.families.product import Product
 from latens.density.families.real import Gumbel, Laplace, Logistic, Normal, StudentT, Uniform
+from latens.utils.errors import InputError
 from latens.utils.validation import check_choice
 
 __all__ = [
@@ -73,8 +74,8 @@ FAMILIES: Mapping[str, Any] = MappingProxyType(
 """Every family of our own, by name."""
 
 
-def named(family: str | Univariate | Family, d: int) -> Univariate | Family:
-    """The family of this name for d columns; a value is itself.
+def named(family: Any, d: int) -> Any:
+    """The family of this name for d columns; a value is itself; a tuple holds one for each column.
 
     Raises:
         InputError: no family of ours or of scipy has this name.
@@ -82,17 +83,33 @@ def named(family: str | Univariate | Family, d: int) -> Univariate | Family:
     Example:
         >>> named("gamma", 1), named("normal", 1), named("normal", 3), named("cauchy", 1)
         (Gamma(), Normal(), MultivariateNormal(), Scipy('cauchy'))
+        >>> named(("gamma", "poisson"), 2)
+        (Gamma(), Poisson())
     """
+    if isinstance(family, tuple):
+        return tuple(named(each, 1) for each in family)
     if isinstance(family, Univariate | Family):
         return family
     if family == "normal" and d > 1:
-        return MultivariateNormal()
+        return FAMILIES["multivariate-normal"]
     if isinstance(family, str) and family not in FAMILIES and family in scipy_names():
         return Scipy(family)
+    if family == "auto":
+        raise InputError("family='auto' chooses for all columns; a tuple expects a family for each column.")
     check_choice("family", family, ["auto", *FAMILIES])
     return FAMILIES[family]
 
 
-def of_rows(family: Univariate | Family) -> Family:
-    """A family of whole rows: itself, or the product over the columns."""
-    return Product(family) if isinstance(family, Univariate) else family
+def of_rows(family: Any, d: int) -> Family:
+    """A family of rows of d columns: itself, or the product over the columns.
+
+    Raises:
+        InputError: a tuple that does not hold one family of one number for each column.
+    """
+    if isinstance(family, Univariate):
+        return Product((family,) * d)
+    if not isinstance(family, tuple):
+        return family
+    if len(family) != d or not all(isinstance(each, Univariate) for each in family):
+        raise InputError(f"family expects a family of one number for each of {d} columns; got {family!r}.")
+    return Product(family)

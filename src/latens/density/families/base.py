@@ -105,8 +105,8 @@ class Family(Value, ABC):
         """n rows (n, d)."""
 
     @abstractmethod
-    def domain(self, name: str) -> Domain:
-        """Where the parameter of this name may lie."""
+    def domains(self) -> dict[Any, Any]:
+        """Where each parameter may lie, by name (by column and name where columns are of different families)."""
 
 
 class Univariate(Value, ABC):

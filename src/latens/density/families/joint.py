@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import betaln, digamma, gammaln, polygamma
 
-from latens.density.families.base import POSITIVE, REAL, Array, Domain, Estimate, Family, check_fixed, no_maximum
+from latens.density.families.base import POSITIVE, REAL, Array, Estimate, Family, check_fixed, no_maximum
 from latens.utils.errors import InputError
 
 _ROWS = 256
@@ -52,8 +52,8 @@ class MultivariateNormal(Family):
     name = "multivariate-normal"
     streams = True
 
-    def domain(self, name: str) -> Domain:
-        return REAL
+    def domains(self) -> dict[Any, Any]:
+        return {"mean": REAL, "covariance": REAL}
 
     def digest(self, X: Array, w: Array, upper: Array | None = None) -> tuple[Array, Array, Array]:
         """The total weight, the mean, and the covariance."""
@@ -128,8 +128,8 @@ class MultivariateT(Family):
 
     name = "multivariate-t"
 
-    def domain(self, name: str) -> Domain:
-        return POSITIVE if name == "df" else REAL
+    def domains(self) -> dict[Any, Any]:
+        return {"df": POSITIVE, "loc": REAL, "scale": REAL}
 
     def digest(self, X: Array, w: Array, upper: Array | None = None) -> tuple[Array, Array]:
         _refuse_censored(self.name, upper)
@@ -253,8 +253,8 @@ class Dirichlet(Family):
     name = "dirichlet"
     streams = True
 
-    def domain(self, name: str) -> Domain:
-        return POSITIVE
+    def domains(self) -> dict[Any, Any]:
+        return {"concentration": POSITIVE}
 
     def digest(self, X: Array, w: Array, upper: Array | None = None) -> tuple[Array, Array]:
         """The total weight and the mean logarithms."""
