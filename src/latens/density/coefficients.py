@@ -40,7 +40,7 @@ def table(
     names = ["intercept", *getattr(estimator, "feature_names_in_", [f"x{j}" for j in range(values.shape[-1] - 1)])]
     kept = np.atleast_2d(errors) > 0
     both = np.stack([np.atleast_2d(values), np.atleast_2d(errors)])[:, kept]
-    low, high = bounds(*both, level, spare).T
+    low, high = bounds(both[0], both[1], level, spare).T
     p = 2 * stats.t.sf(np.abs(both[0] / both[1]), spare) if spare > 0 else np.full(len(low), np.nan)
     columns: dict[str, list[Any]] = {"coefficient": [names[j] for j in np.nonzero(kept)[1]]}
     if classes is not None:
