@@ -67,14 +67,16 @@ def prepare(
 ) -> Evaluate:
     """``log_sum`` as a function of the queries: what depends on the rows alone is done once."""
     n, d = rows.shape
-    scales = np.ones(n) if scales is None else scales
-    log_weights = log_weights - d * np.log(scales) - KERNELS[kernel].log_normaliser(d)
-    if kernel == "gaussian" and d == 2 and n >= GRID_FROM and np.ptp(scales) == 0 and not exact:
-        return Plane(rows, log_weights, lambda rows, weights: _exact(rows, weights, np.ones(len(rows)), kernel))
-    return _exact(rows, log_weights, scales, kernel)
+    log_weights = log_weights - KERNELS[kernel].log_normaliser(d)
+    if scales is not None:
+        return _exact(rows, log_weights - d * np.log(scales), kernel, scales)
+    if kernel == "gaussian" and d == 2 and n >= GRID_FROM and not exact:
+        return Plane(rows, log_weights, lambda rows, log_weights: _exact(rows, log_weights, kernel))
+    return _exact(rows, log_weights, kernel)
 
 
-def _exact(rows: np.ndarray, log_weights: np.ndarray, scales: np.ndarray, kernel: str) -> Evaluate:
+def _exact(rows: np.ndarray, log_weights: np.ndarray, kernel: str, scales: np.ndarray | None = None) -> Evaluate:
+    scales = np.ones(len(rows)) if scales is None else scales
     if kernel == "gaussian" and rows.shape[1] >= PRODUCT_FROM:
         return Product(rows, log_weights, scales)
     if few_are_near(rows, scales, KERNELS[kernel]):
