@@ -41,7 +41,8 @@ def bandwidth_of(rule: Any, rows: np.ndarray, w: np.ndarray | None, variance: fl
         return _given(rule, rows.shape[1])
     check_choice("bandwidth", rule, RULES)
     d, unit = rows.shape[1], _unit(rows)
-    found: Any = _of_line(rule, rows[:, 0] / unit, w) if d == 1 else _of_plane(rule, rows / unit, w)
+    rows = rows if unit == 1.0 else rows / unit
+    found: Any = _of_line(rule, rows[:, 0], w) if d == 1 else _of_plane(rule, rows, w)
     if found is None:
         raise InputError(
             f"bandwidth={rule!r} finds no spread in {len(rows)} sample{'s' * (len(rows) > 1)}: all are equal, or "
@@ -59,13 +60,13 @@ def _squared(H: np.ndarray, unit: float) -> np.ndarray:
 
 
 def _of_line(rule: str, x: np.ndarray, w: np.ndarray | None) -> float | None:
-    deviation, n = float(covariance(x[:, None], w)[0, 0] ** 0.5), kish(w, len(x))
-    if x[0] == x[-1] or not deviation > 0:
+    if x[0] == x[-1]:
         return None
     if rule in LINE:
         return LINE[rule](x, w)
+    deviation = float(covariance(x[:, None], w)[0, 0] ** 0.5)
     if rule in FACTORS:
-        return deviation * FACTORS[rule](n, 1)
+        return deviation * FACTORS[rule](kish(w, len(x)), 1)
     return likelihood(x[:, None] / deviation, w) * deviation
 
 
@@ -106,7 +107,7 @@ def _given(scale: Any, d: int) -> Any:
 
 def _unit(rows: np.ndarray) -> float:
     """1; where squares would overflow or vanish, a power of two of the size of the rows."""
-    largest = float(np.abs(rows).max())
+    largest = max(float(rows.max()), -float(rows.min()))
     return (
         1.0 if largest == 0 or 1e-60 < largest < 1e60 else float(2.0 ** np.clip(np.log2(largest), -1000, 1000).round())
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from latens.density.kernels import KERNELS
 from latens.density.running import COEFFICIENTS, Exponential, Polynomial
@@ -200,8 +199,8 @@ class Part:
 
     def cdf(self, queries: np.ndarray) -> np.ndarray:
         """(m,) the weight of the kernels below each query."""
-        weights = np.broadcast_to(np.exp(self.log_weights), self.rows.shape)
-        sums = np.concatenate([[0.0], np.cumsum(weights)])
+        weights = np.exp(self.log_weights)
+        sums = np.append(0.0, np.cumsum(np.broadcast_to(weights, self.rows.shape)))
         reach = self._reach(np.full(len(queries), 38.0))
         result = sums[np.searchsorted(self.rows, queries - reach)]
         for chosen, first, size in _windows(self.rows, queries, reach):
@@ -258,7 +257,9 @@ def _windows(rows: np.ndarray, queries: np.ndarray, reach: np.ndarray) -> list[t
 
 def _take(values: np.ndarray, first: np.ndarray, size: int) -> np.ndarray:
     """(m, size) values from ``first`` on; what is constant stays one number."""
-    return values if len(values) == 1 else sliding_window_view(values, size)[first]
+    if len(values) == 1:
+        return values
+    return np.ndarray((len(values) - size + 1, size), values.dtype, values, strides=values.strides * 2)[first]
 
 
 def _at(values: np.ndarray, index: np.ndarray) -> np.ndarray:
