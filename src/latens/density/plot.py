@@ -98,7 +98,9 @@ def _name(density: DensityEstimator, column: int) -> str:
     schema = getattr(density, "schema_", None)
     if names is None and schema is not None:
         names = schema.features
-    return f"column {column}" if names is None else str(names[column])
+    if names is not None:
+        return str(names[column])
+    return "x" if density.n_features_in_ == 1 else f"column {column}"
 
 
 # -- one column -----------------------------------------------------------------------------------------------------
