@@ -10,7 +10,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latens
-from latens.density import LogisticRegression, Separation
+from latens.density import LogisticRegression, Separation, logistic
 from latens.density.separation import grows_forever
 from latens.utils.errors import InputError
 
@@ -179,6 +179,16 @@ def test_one_class_or_real_numbers_are_refused_in_one_line():
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="ridge must be a non-negative number"):
         LogisticRegression(ridge=-1.0).fit(X, LABELS["two"])
+
+
+def test_many_coefficients_are_found_without_a_hessian(y, monkeypatch):
+    newton = LogisticRegression(0.1).fit(X, y, WEIGHTS)
+    monkeypatch.setattr(logistic, "_NEWTON", 1)
+    other = LogisticRegression(0.1).fit(X, y, WEIGHTS)
+    np.testing.assert_allclose(other.predict_proba(X), newton.predict_proba(X), atol=1e-6)
+    assert np.isnan(other.standard_errors_).all()
+    with pytest.warns(Separation):
+        LogisticRegression().fit(*SEPARATED["complete"])
 
 
 def test_a_saved_one_says_the_same(y, tmp_path):

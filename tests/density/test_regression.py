@@ -310,6 +310,21 @@ def test_more_columns_than_rows_fit_exactly_and_promise_nothing():
     assert 0 < line.noise_.scale < 1e-13
 
 
+@pytest.mark.parametrize("kind", ["normal", "laplace", "student-t"])
+@pytest.mark.parametrize("y", [np.zeros(30), np.full(30, 5.0), _X[:30, 0]], ids=["zeros", "constant", "plane"])
+def test_a_perfect_fit_has_the_scale_of_rounding(kind, y):
+    fitted = Regression(kind).fit(_X[:30], y)
+    np.testing.assert_allclose(fitted.predict(_X[:30]), y, atol=1e-12)
+    assert 1e-17 < fitted.noise_.scale < 1e-13
+    assert np.isfinite(fitted.interval(_X[:30])).all()
+
+
+def test_counts_with_a_gross_outlier_are_overdispersed():
+    fitted = Regression("negative-binomial").fit(_X[:30], np.r_[np.ones(29), 1e9])
+    assert fitted.noise_.size < 1
+    assert np.isfinite(fitted.log_likelihood_)
+
+
 def test_nearly_normal_residuals_have_many_degrees_of_freedom():
     y = np.random.RandomState(6).uniform(size=60)
     fitted, normal = Regression("student-t").fit(_X[:60], y), Regression("normal").fit(_X[:60], y)
@@ -359,6 +374,7 @@ def test_many_zeros_alone_are_no_separation():
         (lambda X, y: (X, -y - 1), "counts 0, 1, 2"),
         (lambda X, y: (X, y + 0.5), "120 of 120 are not"),
         (lambda X, y: (X, 0 * y), "all are 0"),
+        (lambda X, y: (X, 1e200 * y), "Change their unit"),
         (lambda X, y: (X, None), "y"),
         (lambda X, y: (X[:0], y[:0]), "0 sample"),
     ],

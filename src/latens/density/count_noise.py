@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import stats
 from scipy.optimize import minimize_scalar
-from scipy.special import gammaln
+from scipy.special import expit, gammaln
 
 from latens.density.newton import newton
 from latens.density.noise import NODE_WEIGHTS, NODES, Noise, least_squares
@@ -138,8 +138,12 @@ def _negative_binomial_loss(
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """The mean of -log p, its gradient and Hessian."""
     eta = features @ theta
-    share = 1 / (1 + size * np.exp(-eta))  # mean / (mean + size)
-    value = -w @ (gammaln(y + size) - gammaln(y + 1) + y * np.log(share) + size * np.log1p(-share)) + gammaln(size)
+    odds = eta - np.log(size)
+    share = expit(odds)  # mean / (mean + size)
+    log_p = (
+        gammaln(y + size) - gammaln(size) - gammaln(y + 1) - y * np.logaddexp(0, -odds) - size * np.logaddexp(0, odds)
+    )
+    value = -w @ log_p
     gradient = features.T @ (w * ((y + size) * share - y))
     bend = w * (y + size) * share * (1 - share)
     return float(value), gradient, features.T @ (features * bend[:, None])

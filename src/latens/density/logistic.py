@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import helmert
+from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
@@ -21,6 +22,7 @@ from latens.density.validation import check_table
 from latens.utils.errors import InputError
 from latens.utils.validation import check_fraction, check_positive
 
+_NEWTON = 2000
 _SEPARATED = (
     "A plane tells classes apart (rows on it aside), so the likelihood grows as long as coefficients do; given are "
     "those after which less than 1e-11 nats an example could still be won. Give ridge=1.0 for finite ones."
@@ -28,13 +30,16 @@ _SEPARATED = (
 
 
 class LogisticRegression(ClassifierMixin, ConditionalEstimator):
-    r"""$p(y = k \mid x) \propto \exp(\beta_{k0} + \beta_k^\top x)$, of greatest likelihood (by Newton's method).
+    r"""$p(y = k \mid x) \propto \exp(\beta_{k0} + \beta_k^\top x)$, of greatest likelihood.
 
     With two classes, $\log p(y = 1 \mid x) - \log p(y = 0 \mid x) = \beta_0 + \beta^\top x$. With more, the
     coefficients of all classes sum to 0 (only differences are told by the data).
 
     Where a plane tells classes apart without error there is no greatest likelihood: then a ``Separation`` warning says
     so (decided by linear programming), probabilities are right to 1e-11 nats an example, and standard errors are huge.
+
+    Found by Newton's method. Above 2000 coefficients, whose Hessian is too large, L-BFGS takes its place: then standard
+    errors are NaN, and separation is told only where these coefficients already separate.
 
     Args:
         ridge: precision of a normal prior on the coefficients, not on the intercept: adds ridge / 2 |beta|^2 to the
@@ -87,8 +92,8 @@ class LogisticRegression(ClassifierMixin, ConditionalEstimator):
         design, contrasts = Design.of(table, weights, bool(self.fit_intercept)), _contrasts(len(self.classes_))
         slopes = design.coefficients[1:]
         loss = _Loss(design.features(table), at, weights, contrasts, self.ridge * slopes.T @ slopes)
-        theta = newton(loss, np.zeros(loss.size))
-        if flat(loss(theta)[2]) and loss.separates(theta):
+        theta = loss.best()
+        if loss.grows_beyond(theta):
             warnings.warn(Separation(_SEPARATED), stacklevel=2)
         self._design: tuple[Any, ...] = tuple(design)
         self._theta = theta.reshape(-1, contrasts.shape[1])
@@ -180,12 +185,29 @@ class _Loss:
         return float(self.n * (self.w @ self._log_proba(theta)[np.arange(len(self.at)), self.at]))
 
     def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        return *self.slope(theta), self._hessian(np.exp(self._log_proba(theta)))
+
+    def slope(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """The value and the gradient alone."""
         log_proba, block = self._log_proba(theta), theta.reshape(-1, self.contrasts.shape[1])
         rows, proba = np.arange(len(self.at)), np.exp(log_proba)
         value = -self.w @ log_proba[rows, self.at] + (block * (self.penalty @ block)).sum() / 2
         proba[rows, self.at] -= 1
         gradient = self.features.T @ (self.w[:, None] * proba @ self.contrasts) + self.penalty @ block
-        return float(value), gradient.ravel(), self._hessian(np.exp(log_proba))
+        return float(value), gradient.ravel()
+
+    @property
+    def _large(self) -> bool:
+        """Whether its Hessian is too large."""
+        return self.size > _NEWTON
+
+    def best(self) -> np.ndarray:
+        """theta of the least loss."""
+        start = np.zeros(self.size)
+        if not self._large:
+            return newton(self, start)
+        options = {"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-14, "gtol": 1e-7, "maxcor": 20}
+        return minimize(self.slope, start, jac=True, method="L-BFGS-B", options=options).x
 
     def _hessian(self, proba: np.ndarray) -> np.ndarray:
         """Of p(j)(1 - p(j)) and -p(j) p(l), turned into contrasts: (p J, p J)."""
@@ -202,16 +224,22 @@ class _Loss:
     def covariances(self, theta: np.ndarray, told: np.ndarray) -> np.ndarray:
         """Of the coefficients of each row of contrasts that is told: (rows, p, p)."""
         p, size = self.features.shape[1], self.contrasts.shape[1]
+        if self._large:
+            return np.full((len(told), p, p), np.nan)
         inverse = np.linalg.pinv(self(theta)[2], rcond=1e-18, hermitian=True) / self.n
         return np.einsum("kj,ajbl,kl->kab", told, inverse.reshape(p, size, p, size), told)
 
-    def separates(self, theta: np.ndarray) -> bool:
-        """Whether some theta tells all rows apart without error: perhaps this one already does."""
+    def grows_beyond(self, theta: np.ndarray) -> bool:
+        """Whether the likelihood has no maximum: this theta or another tells all rows apart without error."""
+        if self.penalty.any() or not (self._large or flat(self(theta)[2])):
+            return False
         log_proba = self._log_proba(theta)
         others = np.arange(log_proba.shape[1]) != self.at[:, None]
         own = log_proba[np.arange(len(self.at)), self.at]
         if (own[:, None] > np.where(others, log_proba, -np.inf)).all():
             return True
+        if self._large:
+            return False
         gaps = (self.contrasts[self.at][:, None] - self.contrasts)[others].reshape(
             len(self.at), -1, theta.size // self.features.shape[1]
         )

@@ -59,11 +59,11 @@ class Noise(Value, ABC):
 
     def covariance(self, features: np.ndarray, theta: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """The inverse of Fisher's information about theta: (p, p)."""
-        return np.eye(len(theta)) / (self.information * weights.sum())
+        return np.eye(len(theta)) * (self.variance / weights.sum())
 
     @property
-    def information(self) -> float:
-        """Fisher's information of one y about eta."""
+    def variance(self) -> float:
+        """The inverse of Fisher's information of one y about eta."""
         raise NotImplementedError
 
     @abstractmethod
@@ -102,8 +102,10 @@ class LocationNoise(Noise):
         """The quantiles of the noise averaged over eta by 24 nodes of Gauss and Hermite.
 
         Its width over the scale is a smooth function of error over scale: of many rows, interpolated by a polynomial of
-        Chebyshev's of degree 64.
+        Chebyshev's of degree 64. Infinite where no row is to spare, since nothing then tells the scale.
         """
+        if spare <= 0:
+            return np.full_like(eta, -np.inf), np.full_like(eta, np.inf)
         spread = error / self.scale
         ends = [float(spread.min()), float(spread.max())]
         if len(spread) <= _DEGREE or ends[1] <= ends[0]:
@@ -140,8 +142,8 @@ class NormalNoise(LocationNoise):
         return stats.norm
 
     @property
-    def information(self) -> float:
-        return self.scale**-2
+    def variance(self) -> float:
+        return self.scale**2
 
     def interval(
         self, eta: np.ndarray, error: np.ndarray, level: float, rows: float, spare: float
@@ -168,8 +170,8 @@ class LaplaceNoise(LocationNoise):
         return stats.laplace
 
     @property
-    def information(self) -> float:
-        return self.scale**-2
+    def variance(self) -> float:
+        return self.scale**2
 
 
 @dataclass(frozen=True, repr=False)
@@ -185,7 +187,7 @@ class StudentTNoise(LocationNoise):
         """Newton for theta and log scale, inside a search for df."""
         normal, theta = NormalNoise.fit(features, y, weights)
         unit, w = normal.scale, weights / weights.sum()
-        y = (y - features @ theta) / unit
+        given, y = y, (y - features @ theta) / unit
         robust = _em(np.zeros(len(theta) + 1), 2.0, features, y, w)
 
         def best(log_df: float) -> np.ndarray:
@@ -199,15 +201,16 @@ class StudentTNoise(LocationNoise):
         inside = float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6}).x)
         log_df = min((*ends, inside), key=loss)
         at = best(log_df)
-        return cls(float(np.exp(log_df)), float(np.sqrt(_variance(at[-1])) * unit)), theta + at[:-1] * unit
+        scale = max(float(np.sqrt(_variance(at[-1])) * unit), _rounding(given))
+        return cls(float(np.exp(log_df)), scale), theta + at[:-1] * unit
 
     @property
     def standard(self) -> Any:
         return stats.t(self.df)
 
     @property
-    def information(self) -> float:
-        return (self.df + 1) / (self.df + 3) / self.scale**2
+    def variance(self) -> float:
+        return (self.df + 3) / (self.df + 1) * self.scale**2
 
 
 def least_squares(features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -269,4 +272,4 @@ def _variance(log_scale: float) -> float:
 
 def _rounding(y: np.ndarray) -> float:
     """The scale of a perfect fit: that of rounding."""
-    return float(max(np.finfo(float).eps * np.abs(y).max(), np.finfo(float).tiny))
+    return float(np.finfo(float).eps * (np.abs(y).max() or 1.0))

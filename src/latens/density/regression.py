@@ -14,8 +14,9 @@ from latens.density.coefficients import bounds, table
 from latens.density.conditional import ConditionalEstimator, check_pairs
 from latens.density.count_noise import NegativeBinomialNoise, PoissonNoise
 from latens.density.design import Design
-from latens.density.noise import LaplaceNoise, Noise, NormalNoise, StudentTNoise
+from latens.density.noise import LaplaceNoise, LocationNoise, Noise, NormalNoise, StudentTNoise
 from latens.density.validation import check_table
+from latens.utils.errors import InputError
 from latens.utils.validation import check_choice, check_fraction
 
 NOISES: dict[str, type[Noise]] = {
@@ -43,9 +44,9 @@ class Regression(RegressorMixin, ConditionalEstimator):
     =======================  =============================  ====================================================
 
     Collinear or constant columns are no error: predictions are those of any best fit, and the standard errors of
-    coefficients that the rows cannot tell apart are infinite. Where the rows lie on a plane exactly, ``scale`` is that
-    of rounding. Where counts are 0 throughout some region, the likelihood may grow without end as its rate falls to 0:
-    then a ``Separation`` warning says so.
+    coefficients that the rows cannot tell apart are infinite. Where the rows lie on a plane exactly (for Student's t,
+    half of them: its likelihood then has no bound), ``scale`` is that of rounding. Where counts are 0 throughout some
+    region, the likelihood may grow without end as its rate falls to 0: then a ``Separation`` warning says so.
 
     ``score_samples`` and ``sample`` are those of the fitted p(y | x); ``interval`` also counts in how well it is known.
     ``score`` is scikit-learn's R^2.
@@ -97,6 +98,7 @@ class Regression(RegressorMixin, ConditionalEstimator):
         check_choice("noise", self.noise, NOISES)
         table, y, weights = check_pairs(self, X, y, sample_weight, reset=True, numeric=True)
         table, y = table.astype(np.float64), y.astype(np.float64)
+        _check_size(y)
         design = Design.of(table, weights, bool(self.fit_intercept))
         features = design.features(table)
         self.noise_, theta = NOISES[self.noise].fit(features, y, weights)
@@ -113,7 +115,9 @@ class Regression(RegressorMixin, ConditionalEstimator):
             self._covariance *= n / self.spare_ if self.spare_ > 0 else 1.0
         both = design.coefficients @ self._theta
         self.intercept_, self.coef_ = both[0], both[1:]
-        self.standard_errors_ = design.errors(self._covariance) if self.spare_ > 0 else np.full(len(both), np.inf)
+        self.standard_errors_ = design.errors(self._covariance)
+        if isinstance(self.noise_, LocationNoise) and self.spare_ <= 0:
+            self.standard_errors_ = np.full(len(both), np.inf)
         self.log_likelihood_ = float(weights @ self.noise_.log_prob(y, features @ self._theta))
         k = p + self.noise_.n_parameters
         self.aic_ = 2 * k - 2 * self.log_likelihood_
@@ -184,3 +188,11 @@ class Regression(RegressorMixin, ConditionalEstimator):
 
     def _eta(self, X: Any) -> np.ndarray:
         return self._features(X) @ self._theta
+
+
+def _check_size(y: np.ndarray) -> None:
+    size = float(np.abs(y).max())
+    if size and not 1e-150 < size < 1e150:
+        raise InputError(
+            f"y expects numbers of a size from 1e-150 to 1e150; the largest is {size:g}. Change their unit."
+        )

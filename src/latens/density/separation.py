@@ -31,6 +31,8 @@ def grows_forever(rows: np.ndarray, ties: np.ndarray) -> bool:
         >>> grows_forever(np.array([[1.0, 2.0], [-1.0, -2.0]]), np.empty((0, 2)))
         False
     """
+    if not len(rows):
+        return False
     rows, ties = np.unique(rows, axis=0), np.unique(ties, axis=0)
     zero, none = np.zeros(len(rows)), np.zeros(len(ties))
     best = linprog(-rows.mean(axis=0), A_ub=-rows, b_ub=zero, A_eq=ties, b_eq=none, bounds=(-1, 1), method="highs")
