@@ -122,6 +122,15 @@ def test_only_whole_columns_are_integrated():
     np.testing.assert_allclose(result.scores["normal"][: len(test)], exact, atol=1e-3)
 
 
+def test_missing_entries_take_no_part():
+    X = COUNTS[:100].astype(float)
+    X[::10] = np.nan
+    result = compare({"one": GaussianMixture(1)}, X, cv=2)
+    assert (result.scores["one"] == 0).sum() == 10
+    seen = compare({"one": GaussianMixture(1)}, X[~np.isnan(X[:, 0])], cv=2)
+    assert result.lines[0].elsewhere * 100 / 90 == pytest.approx(seen.lines[0].score, abs=0.1)
+
+
 def test_a_frame_is_compared_as_its_table():
     pandas = pytest.importorskip("pandas")
     X = np.column_stack([COUNTS[:150, 0], PLANE[:, 0]])

@@ -57,7 +57,8 @@ class Cells:
         given = () if y is None else (y,)
         if not len(self.columns) or is_classifier(density) or not self._is_continuous(density, rows, y):
             return np.asarray(density.score_samples(rows, *given)), 0.0
-        if y is None and np.shape(rows)[1:] == (1,) and hasattr(density, "cdf"):
+        single = y is None and np.shape(rows)[1:] == (1,) and hasattr(density, "cdf")
+        if single and not np.isnan(np.asarray(rows, dtype=np.float64)).any():
             return self._by_cdf(density, rows)
         at = np.arange(len(rows))
         if y is None and isinstance(rows, np.ndarray) and len(self.columns) == rows[0].size:
