@@ -457,6 +457,28 @@ def test_ties_do_not_make_components():
     assert np.isinf(list(mixture.criterion_.values())).any()
 
 
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_far_row_does_not_widen_the_others(kind):
+    x = groups(23, k=2, d=2)
+    far = np.concatenate([x, [[1e7, -3e8]]])
+    with pytest.warns(RuntimeWarning, match="1 of 3") if kind != "tied" else warnings.catch_warnings():
+        mixture = GaussianMixture(3, kind, random_state=0).fit(far)
+    plain = GaussianMixture(2, kind, random_state=0).fit(x)
+    inside = mixture.score_samples(x) - np.log(400 / 401)
+    assert inside.mean() == pytest.approx(plain.score(x), abs=2e-2)
+
+
+def test_heavy_tails_take_several_components():
+    x = np.random.RandomState(0).standard_cauchy((2000, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        mixture = GaussianMixture(random_state=0).fit(x)
+    held_out = np.random.RandomState(1).standard_cauchy((2000, 1))
+    held_out = held_out[np.abs(held_out[:, 0]) < 100]
+    assert len(mixture.weights_) >= 4
+    assert mixture.score(held_out) > stats.cauchy.logpdf(held_out).mean() - 0.05
+
+
 def test_one_component_is_the_gaussian():
     x = groups(21)
     mixture = GaussianMixture(1).fit(x)

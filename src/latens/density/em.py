@@ -24,6 +24,8 @@ from latens.utils.errors import InputError
 BLOCK = 4096
 LEAST_MASS = 1e-12
 MOST_PRECISION = 1e24
+FAR = 1e3
+LEAST_LOG = {np.float32: -60.0, np.float64: -640.0}
 MOST_LOSS = {np.float32: 1e-2, np.float64: 1e-7}
 SINGLE_FROM = 1 << 24
 LAST_IN_DOUBLE = 3
@@ -118,7 +120,7 @@ def responsibilities(log: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Turns log densities (k, b) into weighted responsibilities, in place; returns their log sums (b,)."""
     top = log.max(axis=0)
     log -= top
-    np.maximum(log, -60.0, out=log)  # smaller ones would be denormal, and slow
+    np.maximum(log, LEAST_LOG[log.dtype.type], out=log)  # smaller ones would be denormal, and slow
     np.exp(log, out=log)
     total = log.sum(axis=0)
     log *= weights / total
@@ -170,24 +172,28 @@ class Rows:
         k, d = mixture.means.shape
         spread = np.linalg.cholesky(shape.full(mixture.covariances, k, d))
         inward, constant, total = np.linalg.inv(spread).swapaxes(1, 2), shape.constant(mixture)[:, None], 0.0
-        mass, first, second = np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d))
+        sums = no_sums(k, d)
         for z, w in self.blocks(np.float64):
             u = (z.T - mixture.means[:, None, :]) @ inward  # (k, b, d)
             r = constant - (u**2).sum(2) / 2
             total += float(responsibilities(r, w) @ w)
-            mass += r.sum(1)
-            first += (r[:, None, :] @ u)[:, 0]
-            second += (u * r[:, :, None]).swapaxes(1, 2) @ u
-        return standard_moments(shape, mixture.means, spread, (mass, first, second)), total
+            add(sums, r, u)
+        return standard_moments(shape, mixture.means, spread, sums), total
 
     def gather(self, shape: Shape, weighted: np.ndarray, means: np.ndarray) -> Moments:
         """The moments under given responsibilities (k, n), each times the weight of its row."""
-        d = len(self.z)
-        sums, none = np.zeros((len(weighted), shape.size(d))), np.zeros((d, d))
+        (k, d), none = means.shape, np.zeros((len(self.z), len(self.z)))
+        sums, careful = np.zeros((k, shape.size(d))), no_sums(k, d)
+        far = np.abs(self.z).max() > FAR
         buffer = np.empty((shape.size(d), min(BLOCK, self.z.shape[1])))
         for at, (z, _) in enumerate(self.blocks(np.float64)):
-            phi = shape.features(z, none, buffer[:, : z.shape[1]])
-            sums += weighted[:, at * BLOCK : at * BLOCK + BLOCK] @ phi.T
+            r = weighted[:, at * BLOCK : at * BLOCK + BLOCK]
+            if far:
+                add(careful, r, z.T - means[:, None, :])
+            else:
+                sums += r @ shape.features(z, none, buffer[:, : z.shape[1]]).T
+        if far:
+            return standard_moments(shape, means, np.broadcast_to(np.eye(d), (k, d, d)), careful)
         return self._moments(shape, sums, means)
 
     def _moments(self, shape: Shape, sums: np.ndarray, means: np.ndarray) -> Moments:
@@ -197,9 +203,24 @@ class Rows:
         return Moments(sums[:, 0], found, shape.covariance(mass, found, sums, self.scatter))
 
 
-def standard_moments(
-    shape: Shape, means: np.ndarray, spread: np.ndarray, sums: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> Moments:
+Sums = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of responsibilities (k,), of them times u (k, d), and times u u' (k, d, d)."""
+
+
+def no_sums(k: int, d: int) -> Sums:
+    """Sums over no rows."""
+    return np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d))
+
+
+def add(sums: Sums, r: np.ndarray, u: np.ndarray) -> None:
+    """Adds rows u (k, b, d) with their responsibilities (k, b)."""
+    mass, first, second = sums
+    mass += r.sum(1)
+    first += (r[:, None, :] @ u)[:, 0]
+    second += (u * r[:, :, None]).swapaxes(1, 2) @ u
+
+
+def standard_moments(shape: Shape, means: np.ndarray, spread: np.ndarray, sums: Sums) -> Moments:
     """The moments of z from the sums (mass, first, second) of u, z = mean + spread u."""
     mass, first, second = sums
     safe = np.maximum(mass, LEAST_MASS)

@@ -18,7 +18,7 @@ from latens.utils.validation import check_finite
 
 FOLDS = 5
 PATIENCE = 3
-DEAD, COLLAPSED = 1e-13, 1e-4
+COLLAPSED, FEW_COLLAPSED = 1e-4, 0.05
 SHORT, SHORT_TOL = 50, 1e-3
 FEW, FEW_INCOMPLETE = (8192, 256), (1024, 64)
 """On how many rows the starts run: in all, and for each component."""
@@ -150,7 +150,7 @@ class Learner:
     def _information(self, fit: Fit, by: str, n: float) -> float:
         s, mixture = self.settings, fit.mixture
         k = len(mixture.weights)
-        if k > 1 and collapsed(s.shape, mixture, s.ridge).any():
+        if k > 1 and mixture.weights @ collapsed(s.shape, mixture, s.ridge) > FEW_COLLAPSED:
             return np.inf
         free = free_parameters(s.shape, *mixture.means.shape)
         return free * {"bic": np.log(n), "aic": 2.0}[by] - 2 * n * self.rows.expect(s.shape, mixture, False)[1]
@@ -218,60 +218,3 @@ def candidates(most: int) -> Iterator[int]:
     while k <= most:
         yield k
         k = max(k + 1, k * 5 // 4)
-
-
-def present(table: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that have a weight and an entry, as float64, and their weights.
-
-    Raises:
-        InputError: a column without any value.
-    """
-    x = table.astype(np.float64)
-    there = (weights > 0) & ~np.isnan(x).all(axis=1)
-    unseen = np.isnan(x[there]).all(axis=0)
-    if unseen.any():
-        raise InputError(f"column {int(np.argmax(unseen))} of X has no value in any row; leave it out.")
-    return x[there], weights[there]
-
-
-def frame(x: np.ndarray, weights: np.ndarray, shape: Shape, alike: bool) -> Frame:
-    """Where the rows x (n, d), NaN where missing, have mean 0 and variance 1; ``alike``: one scale for all columns.
-
-    Raises:
-        InputError: a column has no value, or only one.
-    """
-    seen = ~np.isnan(x)
-    share = np.where(seen, weights[:, None], 0.0)
-    share /= share.sum(0)
-    center = (np.where(seen, x, 0.0) * share).sum(0)
-    away = np.where(seen, x - center, 0.0)
-    span = np.abs(away).max(0)
-    _check_spread(x, span <= 1e-14 * np.abs(center), alike)
-    span = np.maximum(span, span.max() * 1e-300)
-    scale = span * np.sqrt(((away / span) ** 2 * share).sum(0))
-    if not (scale[scale > 0].min() > 1e-150 and scale.max() < 1e150):
-        raise InputError("the spread of X's columns is out of range (1e-150 to 1e150); multiply them by a constant.")
-    if alike:
-        top = scale.max()
-        scale = np.full(len(scale), top * np.sqrt(((scale / top) ** 2).mean()))
-    if not shape.whitens or not seen.all():
-        return Frame(center, scale)
-    z = away / scale
-    values, vectors = np.linalg.eigh((z * weights[:, None]).T @ z)
-    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(len(values))])
-    lost = int((values <= DEAD).sum())
-    if lost:
-        return Frame(center, scale, lost=lost)
-    length = np.sqrt(values)
-    return Frame(center, scale, vectors / length, vectors.T * length[:, None])
-
-
-def _check_spread(x: np.ndarray, constant: np.ndarray, alike: bool) -> None:
-    if len(x) == 1:
-        raise InputError("a mixture expects at least 2 rows to learn a variance from; got 1 sample.")
-    if constant.all() if alike else constant.any():
-        column = int(np.flatnonzero(constant)[0])
-        raise InputError(
-            f"column {column} of X is constant ({x[~np.isnan(x[:, column]), column][0]:g}), so that its density has no "
-            "limit; leave it out."
-        )

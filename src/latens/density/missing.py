@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from latens.density.covariances import LOG_2PI, Parameters, Shape
-from latens.density.em import Moments, responsibilities, standard_moments
+from latens.density.em import Moments, add, no_sums, responsibilities, standard_moments
 
 COMPLETE_BLOCK = 256
 PATTERN_BLOCK = 16
@@ -23,6 +23,9 @@ PATTERN_BLOCK = 16
 def patterns(x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The distinct masks of observed entries, (d,) bool, each with the indices of its rows."""
     observed = ~np.isnan(x)
+    if observed.all():
+        yield observed[0], np.arange(len(x))
+        return
     group = np.unique(np.packbits(observed, axis=1), axis=0, return_inverse=True)[1].ravel()
     for rows in np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1]):
         yield observed[rows[0]], rows
@@ -73,17 +76,14 @@ class IncompleteRows:
         """The E-step, a pattern at a time; differences from the means keep the digits."""
         k, d = mixture.means.shape
         full, total = shape.full(mixture.covariances, k, d), 0.0
-        mass, first, second = np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d))
+        sums = no_sums(k, d)
         for seen, hidden, z, w in self.groups:
             filled, log, rest = _conditional(z, seen, hidden, mixture, full)
             total += float(responsibilities(log, w) @ w)
-            here = log.sum(1)
-            mass += here
-            first += (log[:, None, :] @ filled)[:, 0]
-            second += (filled * log[:, :, None]).swapaxes(1, 2) @ filled
-            second[:, hidden[:, None], hidden] += rest * here[:, None, None]
+            add(sums, log, filled)
+            sums[2][:, hidden[:, None], hidden] += rest * log.sum(1)[:, None, None]
         spread = np.broadcast_to(np.eye(d), (k, d, d))
-        return standard_moments(shape, mixture.means, spread, (mass, first, second)), total
+        return standard_moments(shape, mixture.means, spread, sums), total
 
 
 def _conditional(

@@ -19,8 +19,9 @@ from latens.density import missing, starts
 from latens.density.base import DensityEstimator
 from latens.density.covariances import Frame, Parameters, Shape
 from latens.density.em import Fit
+from latens.density.frames import frame, present
 from latens.density.given import known as known_of
-from latens.density.learning import Given, Learner, Settings, collapsed, frame, free_parameters, present
+from latens.density.learning import Given, Learner, Settings, collapsed, free_parameters
 from latens.density.shapes import SHAPES
 from latens.density.validation import (
     cast,
@@ -47,9 +48,10 @@ class GaussianMixture(DensityEstimator):
     The likelihood of a mixture is unbounded: a component may shrink onto a few rows. So what is climbed is
     $\frac1n \log L - \frac\lambda2 \sum_k \mathrm{tr}(S \Sigma_k^{-1})$ with S the covariance of the data and
     $\lambda$ = ``reg_covar``, which adds $\lambda S / \pi_k$ to the covariances: nothing that is seen at 1e-6, unless
-    a component has collapsed; then a warning says so. For "diag" S is the columns' variances, for "spherical" their
-    mean; likewise for "full" and "tied" where entries are missing. Otherwise the fit of a linear map of the data is
-    the map of the fit, if the shape allows it.
+    a component has collapsed; then a warning says so. (Where a hundredth of the rows makes S in some direction a
+    hundred times larger, S is that of the others.) For "diag" S is the columns' variances, for "spherical" their mean;
+    likewise for "full" and "tied" where entries are missing. Otherwise the fit of a linear map of the data is the map
+    of the fit, if the shape allows it.
 
     A step is one matrix product over the features (1, x, x_i x_j) and its transpose, in a frame in which the data have
     mean 0 and covariance 1. The starts take up to 50 steps on at most 8,192 rows (256 a component); the likeliest goes
@@ -59,7 +61,7 @@ class GaussianMixture(DensityEstimator):
     Args:
         n_components: their number K, or how it is chosen: "bic", "aic" (least) or "held-out" (the likelihood of five
             held-out fifths). Tried are K = 1, 2, ..., 8 and then by steps of a quarter, until three in a row are no
-            better; those in which a component has collapsed do not count.
+            better; those in which more than 5 % of the weight has collapsed do not count.
         covariance_type: "full" (each component its own matrix), "tied" (one matrix for all), "diag" (variances of the
             columns) or "spherical" (one variance).
         tol: EM stops where a step gains less, in nats a row.
