@@ -599,6 +599,9 @@ WRONG = {
     "text": (lambda: Parametric("normal", fixed={"scale": "a"}).fit([[1.0], [2.0]]), "a number"),
     "fixed under auto": (lambda: Parametric(fixed={"loc": 1.0}).fit([[1.0], [2.0]]), "by name"),
     "upper below": (lambda: Parametric("normal").fit([[1.0], [2.0]], upper=[0.0, 3.0]), "nowhere below"),
+    "all going on": (lambda: Parametric("weibull").fit([[1.0], [2.0]], upper=[np.inf, np.inf]), "no maximum"),
+    "one cell": (lambda: Parametric("normal").fit([[1.0], [1.5]], upper=[2.0, 2.0]), "no maximum"),
+    "nothing known": (lambda: Parametric("normal").fit([[-np.inf]] * 3, upper=[np.inf] * 3), "no maximum"),
     "joint and censored": (lambda: Parametric("normal").fit(plane(), upper=plane()), "censored"),
     "uniform and censored": (lambda: Parametric("uniform").fit([[1.0], [2.0]], upper=[np.inf, 2.0]), "censored"),
     "cdf of two columns": (lambda: Parametric("normal").fit(plane()).cdf([0.0]), "one column"),
@@ -765,3 +768,26 @@ def test_families_that_do_not_match_the_columns_are_refused(what):
     with pytest.raises(InputError, match=match) as caught:
         ask()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["weibull", "logistic", "student-t", "normal", "gamma"])
+def test_one_death_is_enough(name):
+    """One exact row among censored ones, against a grid around the parameters found."""
+    lower = np.array([0.5, 0.8, 1.0, 1.2, 1.9])
+    upper = np.array([0.5, np.inf, np.inf, np.inf, np.inf])
+    fixed = {"df": 5.0} if name == "student-t" else {}
+    density = Parametric(name, fixed=fixed).fit(lower[:, None], upper=upper)
+    for key in {"loc", "scale", "shape"} & set(density.params_):
+        for factor in (0.97, 1.03):
+            moved = LAWS[name](**{**density.params_, key: density.params_[key] * factor})
+            assert censored(moved, lower, upper) < density.log_likelihood_
+
+
+@pytest.mark.parametrize("law", ["gennorm", "laplace_asymmetric", "invgamma", "halfnorm"])
+def test_scipy_s_other_laws_are_fitted_at_least_as_well(law):
+    """Kinks too."""
+    dist = getattr(stats, law)
+    shapes = {"gennorm": (1.2,), "laplace_asymmetric": (2.0,), "invgamma": (4.0,)}.get(law, ())
+    x = dist.rvs(*shapes, size=150, random_state=0)
+    theirs = dist.fit(x, **({"floc": 0.0} if np.isfinite(dist.a) else {}))
+    assert Parametric(law).fit(x[:, None]).log_likelihood_ >= dist.logpdf(x, *theirs).sum() - 1e-6

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from latens.density.families import differences
-from latens.density.families.base import POSITIVE, Array, Law, Parameter, Univariate, check_spread
+from latens.density.families.base import POSITIVE, Array, Law, Parameter, Univariate
 from latens.utils.validation import check_choice
 
 
@@ -63,12 +63,9 @@ class Scipy(Univariate):
         low, high = self._law.support(*theta)
         return float(low), float(high)
 
-    def check(self, x: Array) -> None:
-        super().check(x)
-        check_spread(self, x)
-
     def log_density(self, t: Array, theta: Array) -> Array:
-        return self._law.logpdf(t[0], *theta)
+        with np.errstate(all="ignore"):
+            return self._law.logpdf(t[0], *theta)
 
     def score(self, t: Array, theta: Array) -> Array:
         return differences.gradient(lambda theta: self.log_density(t, theta), theta, self.sizes(theta))

@@ -242,17 +242,6 @@ def distinct(t: Array, w: Array) -> tuple[Array, Array]:
     return values[None], np.bincount(where, weights=w)
 
 
-def check_spread(family: Univariate, x: Array) -> None:
-    """At least two different values.
-
-    Raises:
-        InputError: all values are equal, so that the likelihood has no maximum.
-    """
-    if x.min() == x.max():
-        rows = "1 sample" if len(x) == 1 else f"{len(x)} rows, all equal to {x[0]:g}"
-        raise InputError(f"{family.name} expects at least two different values; got {rows}: no likelihood is highest.")
-
-
 def no_maximum(name: str, why: str, remedy: str) -> InputError:
     """The likelihood grows for ever, in one line."""
     return InputError(f"the likelihood of {name} has no maximum: {why}. {remedy}")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from latens.density.families.base import Array, Univariate, check_fixed
+from latens.density.families.base import Array, Univariate, check_fixed, no_maximum
 from latens.density.families.newton import Likelihood, climb, log_mass, maximise
 from latens.utils.errors import InputError
 
@@ -78,11 +78,32 @@ def _highest(likelihood: Likelihood, known: Array) -> Array:
     family, free = likelihood.family, np.isnan(known)
     if not free.any():
         return known
-    direct = None if len(likelihood.v) else family.profile(likelihood.t, likelihood.w, known)
-    if direct is not None:
-        return direct
-    start = np.where(free, _inner(family, _start(likelihood, free)), known)
+    if len(likelihood.v):
+        _check_bounds(likelihood, free)
+    else:
+        if free.all() and not family.streams and np.ptp(likelihood.t[0]) == 0:
+            raise no_maximum(family.name, "all rows are equal", "It expects at least two different values.")
+        direct = family.profile(likelihood.t, likelihood.w, known)
+        if direct is not None:
+            return direct
+    start = np.where(free, _inner(family, _start(likelihood)), known)
     return (climb if family.kinks else maximise)(likelihood, start, free)
+
+
+def _check_bounds(likelihood: Likelihood, free: Array) -> None:
+    """Censored rows that leave the likelihood a maximum.
+
+    Raises:
+        InputError: an end of the support is free, or one value could be all rows.
+    """
+    family, (low, high) = likelihood.family, likelihood.bounds
+    for parameter, is_free in zip(family.parameters, free):
+        if is_free and not parameter.regular:
+            raise InputError(f"{family.name} takes censored rows only where {parameter.name} is fixed.")
+    one_sided = np.isinf(high).all() or (low <= family.low).all()
+    if not len(likelihood.w) and (one_sided or (free.sum() > 1 and low.max() <= high.min())):
+        why = "every row is censored, and one value could be all of them"
+        raise no_maximum(family.name, why, "It expects some rows that are exact, or bounded on both sides.")
 
 
 def _inner(family: Univariate, theta: Array) -> Array:
@@ -91,21 +112,17 @@ def _inner(family: Univariate, theta: Array) -> Array:
     return np.where(theta <= low, low + 1e-3, np.where(theta >= high, high - 1e-3, theta))
 
 
-def _start(likelihood: Likelihood, free: Array) -> Array:
+def _start(likelihood: Likelihood) -> Array:
     """From the exact rows, and the censored ones at their bounds (or between, where both are finite)."""
     family = likelihood.family
     if not len(likelihood.v):
         return family.start(likelihood.t, likelihood.w)
-    for parameter, is_free in zip(family.parameters, free):
-        if is_free and not parameter.regular:
-            raise InputError(f"{family.name} takes censored rows only where {parameter.name} is fixed.")
     low, high = likelihood.bounds
-    middle = np.where(np.isinf(low), high, np.where(np.isinf(high), low, (low + high) / 2))
+    with np.errstate(invalid="ignore"):
+        middle = np.where(np.isinf(low), high, np.where(np.isinf(high), low, (low + high) / 2))
     if family.discrete:
         middle = np.floor(middle)
     usable = family.inside(middle, family.low, family.high)
-    if not len(likelihood.w) and not usable.any():
-        raise InputError(f"{family.name} expects rows that are known, or have a known end; got none.")
     t = np.concatenate([likelihood.t, family.statistics(middle[usable])], axis=1)
     return family.start(t, np.concatenate([likelihood.w, likelihood.v[usable]]))
 

@@ -69,7 +69,7 @@ def maximise(likelihood: Likelihood, start: Array, free: Array) -> Array:
     """The parameters of highest likelihood near ``start``; only those marked ``free`` move.
 
     Far from the top a step is halved until the likelihood grows; near it, where growth is lost in rounding, steps are
-    whole, and end when they no longer shrink.
+    whole, and end when they no longer shrink. Where steps get nowhere, at kinks, a simplex goes on.
 
     Raises:
         InputError: the likelihood grows for ever.
@@ -77,7 +77,7 @@ def maximise(likelihood: Likelihood, start: Array, free: Array) -> Array:
     theta, parameters = start.astype(float), likelihood.family.parameters
     domains, limits = [p.domain for p in parameters], np.array([p.limit for p in parameters])
     last = np.inf
-    for _ in range(200):
+    for _ in range(100):
         step, gain, concave = _step(likelihood, theta, domains, free)
         if concave and gain < 1e-9:
             theta = _moved(theta, step, domains, free)
@@ -87,12 +87,12 @@ def maximise(likelihood: Likelihood, start: Array, free: Array) -> Array:
             continue
         theta, before = _climbed(likelihood, theta, step, gain, domains, free), theta
         if (theta == before).all():
-            return theta
+            return theta if gain < 1e-6 else climb(likelihood, theta, free)
         theta, free = np.where(theta > limits, np.inf, theta), free & (theta <= limits)
         if _escaped(theta[free], start[free], [d for d, f in zip(domains, free) if f]):
-            break
-    shown = ", ".join(f"{p.name} = {v:.3g}" for p, v in zip(parameters, theta))
-    raise no_maximum(likelihood.family.name, f"it still grows at {shown}", "Choose another family, or fix a parameter.")
+            why = "it still grows at " + ", ".join(f"{p.name} = {v:.3g}" for p, v in zip(parameters, theta))
+            raise no_maximum(likelihood.family.name, why, "Choose another family, or fix a parameter.")
+    return climb(likelihood, theta, free)
 
 
 def _climbed(
@@ -126,13 +126,13 @@ def _step(likelihood: Likelihood, theta: Array, domains: list[Domain], free: Arr
     """
     at, step = np.flatnonzero(free), np.zeros(len(theta))
     gradient, hessian = likelihood.gradient(theta)[at], likelihood.hessian(theta)[np.ix_(at, at)]
+    if not (np.isfinite(gradient).all() and np.isfinite(hessian).all()):
+        return step, np.inf, False
     sizes = likelihood.family.sizes(theta)
     slope = np.array([sizes[i] if domains[i] is REAL else domains[i].slope(theta[i]) for i in at], dtype=float)
     bend = np.array([domains[i].bend(theta[i]) for i in at], dtype=float)
     rise = slope * gradient
     curved = slope[:, None] * hessian * slope + np.diag(bend * gradient)
-    if not np.isfinite(curved).all() or not np.isfinite(rise).all():
-        return step, 0.0, False
     values, vectors = np.linalg.eigh(-curved)
     concave = bool(values[0] > 0)
     values = np.maximum(np.abs(values), 1e-9 * np.abs(values).max() + 1e-300)

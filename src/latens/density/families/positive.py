@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import betaln, digamma, gammaln, polygamma
 
-from latens.density.families.base import POSITIVE, Array, Law, Parameter, Univariate, average, check_spread, no_maximum
+from latens.density.families.base import POSITIVE, Array, Law, Parameter, Univariate, average, no_maximum
 from latens.density.families.real import Normal
 
 _SHAPE_SCALE = (Parameter("shape", POSITIVE), Parameter("scale", POSITIVE))
@@ -144,10 +144,6 @@ class Weibull(_Positive):
 
     name = "weibull"
     parameters = _SHAPE_SCALE
-
-    def check(self, x: Array) -> None:
-        super().check(x)
-        check_spread(self, x)
 
     def statistics(self, x: Array) -> Array:
         return np.log(x)[None]

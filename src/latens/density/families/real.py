@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import betaln, digamma, polygamma
 
-from latens.density.families.base import POSITIVE, Array, Law, Parameter, Univariate, check_spread, no_maximum
+from latens.density.families.base import POSITIVE, Array, Law, Parameter, Univariate, no_maximum
 
 LOC_SCALE = (Parameter("loc"), Parameter("scale", POSITIVE))
 _LOG_2PI = np.log(2 * np.pi)
@@ -99,10 +99,6 @@ class StudentT(Univariate):
     name = "student-t"
     parameters = (Parameter("df", POSITIVE, limit=1e6), *LOC_SCALE)
 
-    def check(self, x: Array) -> None:
-        super().check(x)
-        check_spread(self, x)
-
     def log_density(self, t: Array, theta: Array) -> Array:
         df, loc, scale = theta
         z = (t[0] - loc) / scale
@@ -190,10 +186,6 @@ class _LocationScale(Univariate):
     r"""$p(x) = g(z) / s$ with $z = (x - \mu) / s$."""
 
     parameters = LOC_SCALE
-
-    def check(self, x: Array) -> None:
-        super().check(x)
-        check_spread(self, x)
 
     @abstractmethod
     def standard(self, z: Array) -> Array:
