@@ -9,7 +9,7 @@ import torch
 from scipy.special import logsumexp
 from sklearn.datasets import load_digits
 
-from latens import VAE, AutoEncoder
+from latens import VAE, AutoEncoder, Flow
 from latens.data import load
 from latens.distributions import DiscretizedLogistic, MixtureOf, Normal, StudentT
 from latens.metrics import Evaluation, evaluate
@@ -165,6 +165,16 @@ def test_an_autoencoder_has_distortion_and_error_alone():
     assert found.distortion == pytest.approx(slow.item(), rel=1e-5)
     known = {name for name, value in found.as_dict().items() if value is not None}
     assert known == {"n", "measure", "distortion", "reconstruction_error"}
+
+
+def test_a_flow_has_an_exact_density_and_no_bounds():
+    flow = Flow(epochs=1, network=MLP((8,)), random_state=0).fit(TABLE)
+    found, scores = evaluate(flow, TABLE[:100]), flow.score_samples(TABLE[:100])
+    assert found.log_likelihood == pytest.approx(scores.mean())
+    assert found.standard_error == pytest.approx(scores.std(ddof=1) / 10)
+    assert found.bits_per_dimension == pytest.approx(-scores.mean() / (TABLE.shape[1] * np.log(2)))
+    known = {name for name, value in found.as_dict().items() if value is not None}
+    assert known == {"n", "measure", "log_likelihood", "standard_error", "bits_per_dimension"}
 
 
 def test_figures_are_plain_numbers(figures):

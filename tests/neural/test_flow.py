@@ -31,7 +31,7 @@ X, _, WHICH = pair(2000, 0)
 
 @pytest.fixture(scope="module", params=["autoregressive", "coupling"])
 def flow(request):
-    return Flow(kind=request.param, transforms=2, epochs=25, batch_size=100, **TINY).fit(X)
+    return Flow(kind=request.param, transforms=2, epochs=15, batch_size=100, **TINY).fit(X)
 
 
 def grid(low, high, n):
@@ -45,16 +45,16 @@ def test_the_density_is_that_of_the_data(flow):
 
 
 def test_the_density_integrates_to_one_in_the_users_units(flow):
-    axis, points = grid(-8, 8, 201)
-    density = np.exp(flow.score_samples(points)).reshape(201, 201)
+    axis, points = grid(-8, 8, 121)
+    density = np.exp(flow.score_samples(points)).reshape(121, 121)
     assert np.trapezoid(np.trapezoid(density, axis), axis) == pytest.approx(1, abs=5e-3)
 
 
 def test_draws_score_as_rows_do(flow):
     """Were the draws of another density, their mean score would not be minus the entropy."""
-    axis, points = grid(-8, 8, 201)
+    axis, points = grid(-8, 8, 121)
     log_p = flow.score_samples(points)
-    entropy = -np.trapezoid(np.trapezoid((np.exp(log_p) * log_p).reshape(201, 201), axis), axis)
+    entropy = -np.trapezoid(np.trapezoid((np.exp(log_p) * log_p).reshape(121, 121), axis), axis)
     drawn = flow.score_samples(flow.sample(4000, random_state=1))
     assert -drawn.mean() == pytest.approx(entropy, abs=4 * drawn.std() / 4000**0.5 + 0.01)
 
@@ -140,7 +140,7 @@ def test_one_column_is_drawn_as_it_is_scored():
 
 def test_moons_are_learned_to_a_fifth_of_a_nat():
     """A moon has length pi and a profile of spread 0.05, so the entropy is log(2 pi) + log(0.05 sqrt(2 pi e))."""
-    flow = Flow(epochs=30, batch_size=100, **TINY).fit(make_moons(2000, noise=0.05, random_state=0)[0])
+    flow = Flow(epochs=20, batch_size=100, **TINY).fit(make_moons(2000, noise=0.05, random_state=0)[0])
     entropy = np.log(2 * np.pi) + stats.norm(0, 0.05).entropy()
     fresh = make_moons(2000, noise=0.05, random_state=1)[0]
     assert -entropy - 0.2 < flow.score(fresh) < -entropy + 0.02
@@ -193,10 +193,10 @@ def test_images_keep_their_shape():
 @pytest.mark.parametrize("kind", ["autoregressive", "coupling"])
 def test_a_density_of_each_class(kind):
     names = np.array(["left", "right"])
-    flow = Flow(kind=kind, transforms=2, condition="y", epochs=15, batch_size=100, **TINY).fit(X, names[WHICH])
-    axis, points = grid(-8, 8, 161)
+    flow = Flow(kind=kind, transforms=2, condition="y", epochs=8, batch_size=100, **TINY).fit(X, names[WHICH])
+    axis, points = grid(-8, 8, 101)
     for i, name in enumerate(names):
-        density = np.exp(flow.score_samples(points, np.full(len(points), name))).reshape(161, 161)
+        density = np.exp(flow.score_samples(points, np.full(len(points), name))).reshape(101, 101)
         assert np.trapezoid(np.trapezoid(density, axis), axis) == pytest.approx(1, abs=5e-3)
         drawn = flow.sample(1000, y=name)
         np.testing.assert_allclose(drawn.mean(0), X[i == WHICH].mean(0), atol=0.25)
@@ -231,7 +231,7 @@ def test_several_real_numbers_a_row():
 def test_a_flow_is_a_prior():
     rng = np.random.default_rng(1)
     rows = np.where(rng.random((600, 1)) < 0.5, -3.0, 3.0) + 0.3 * rng.normal(size=(600, 3))
-    small = {"encoder": MLP((32,)), "decoder": MLP((32,)), "epochs": 80, "random_state": 0, "learning_rate": 0.01}
+    small = {"encoder": MLP((32,)), "decoder": MLP((32,)), "epochs": 50, "random_state": 0, "learning_rate": 0.01}
     small |= {"latents": 1, "likelihood": Normal("shared")}
     prior = NormalizingFlow(1, network=MLP((8,)))
     plain, flowing = (VAE(prior=p, **small).fit(rows).score_samples(rows, k=100).mean() for p in (None, prior))

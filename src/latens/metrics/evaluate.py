@@ -15,7 +15,7 @@ from torch import Tensor
 from latens.data import Source, Subset
 from latens.distributions import Distribution
 from latens.models import Draw, Latent
-from latens.neural import NeuralDensity
+from latens.neural import LatentDensity, NeuralDensity
 from latens.neural.rows import tensor
 from latens.neural.scoring import block_shape, blocks, by_block, draws, squared_error
 from latens.utils.validation import check_positive
@@ -49,8 +49,8 @@ class Evaluation:
 
     n: int
     measure: str
-    distortion: float
-    reconstruction_error: float
+    distortion: float | None = None
+    reconstruction_error: float | None = None
     k: int | None = None
     negative_elbo: float | None = None
     log_likelihood: float | None = None
@@ -78,7 +78,7 @@ def evaluate(estimator: NeuralDensity, X: Any, y: Any = None, *, k: int | None =
     most log n, and lower than that of the whole population where that is large.
 
     Args:
-        estimator: a fitted VAE or AutoEncoder.
+        estimator: a fitted VAE or AutoEncoder; of a Flow, which has no latents, log p(x) alone is told, exactly.
         X: rows like those fitted: an array, a path, a ``Source``.
         y: what to condition on, for p(x | y).
         k: draws an example; the estimator's ``score_samples_k`` by default.
@@ -103,9 +103,26 @@ def evaluate(estimator: NeuralDensity, X: Any, y: Any = None, *, k: int | None =
     k = getattr(estimator, "score_samples_k", 1) if k is None else k
     check_positive("k", k, integer=True)
     labels = y if y is not None else source.labels
+    if not isinstance(estimator, LatentDensity):
+        return _exact(estimator, estimator.score_samples(source, labels))
     context = estimator._context(labels, len(source))
     found = _Pass(estimator, k).over(source, context)
     return _summary(estimator, found, k, len(source), _information(estimator, source, context, found.get("z")))
+
+
+def _exact(estimator: NeuralDensity, scores: np.ndarray) -> Evaluation:
+    """What is known where nothing is latent."""
+    measure = "mass" if estimator.is_mass else "density"
+    return Evaluation(len(scores), measure, **_likelihood(scores, estimator.schema_.size))
+
+
+def _likelihood(scores: np.ndarray, size: int) -> dict[str, Any]:
+    """The mean of log p(x), its error, and the same in bits."""
+    return {
+        "log_likelihood": float(scores.mean()),
+        "standard_error": float(scores.std(ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else None,
+        "bits_per_dimension": float(-scores.mean() / (size * math.log(2.0))),
+    }
 
 
 def _summary(
@@ -125,9 +142,7 @@ def _summary(
         **common,
         k=k,
         negative_elbo=loss,
-        log_likelihood=float(scores.mean()),
-        standard_error=float(scores.std(ddof=1) / math.sqrt(n)) if n > 1 else None,
-        bits_per_dimension=float(-scores.mean() / bits),
+        **_likelihood(scores, estimator.schema_.size),
         elbo_bits_per_dimension=loss / bits,
         rate=rate,
         rate_per_dimension=found["rates"].mean(0).tolist() if "rates" in found else None,
