@@ -62,6 +62,7 @@ def test_plug_in_knows_weights_and_outliers(rule):
     weights = np.full(len(x), 0.7)
     assert rule(x, weights) == pytest.approx(rule(x), rel=2e-3)
     assert rule(np.append(x, 1e6)) == pytest.approx(rule(x), rel=0.1)
+    assert rule(np.append(x, x + 1e7)) == pytest.approx(rule(x), rel=0.25)
 
 
 def test_left_out_likelihood_is_highest_at_its_bandwidth():

@@ -73,6 +73,24 @@ def test_far_tails_are_finite_where_the_kernel_reaches(n):
     assert (KernelDensity(0.2, "epanechnikov").fit(x).score_samples([[-1e4], [1e4]]) == -np.inf).all()
 
 
+@pytest.mark.parametrize("n", [60, 3000])
+@pytest.mark.parametrize("kernel", list(KERNELS))
+def test_no_query_is_too_far(kernel, n):
+    density = KernelDensity(0.2, kernel).fit(np.random.RandomState(3).normal(size=(n, 1)))
+    scores = density.score_samples([[1e3], [1e100], [-1e200]])
+    assert (np.diff(scores[scores > -np.inf]) < 0).all()
+    assert not np.isnan(scores).any()
+    assert (scores[:2] > -np.inf).all() == (kernel in ("gaussian", "exponential", "logistic"))
+
+
+@pytest.mark.parametrize("bandwidth", [1e-300, 1e300])
+def test_any_positive_bandwidth_will_do(bandwidth):
+    x = np.random.RandomState(3).normal(size=(3000, 1))
+    scores = KernelDensity(bandwidth).fit(x).score_samples(x[:5])
+    own = -np.log(bandwidth) - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(scores, own - np.log(3000) * (bandwidth < 1), rtol=1e-12)
+
+
 def test_reflection_folds_the_open_density():
     rows, q = np.abs(TABLES[1]), np.linspace(0, 4, 50)[:, None]
     open_, folded = KernelDensity(0.7).fit(rows), KernelDensity(0.7, bounds=(0, None)).fit(rows)

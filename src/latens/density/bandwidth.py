@@ -44,9 +44,11 @@ def bandwidth_of(rule: Any, rows: np.ndarray, w: np.ndarray | None, variance: fl
     rows = rows if unit == 1.0 else rows / unit
     found: Any = _of_line(rule, rows[:, 0], w) if d == 1 else _of_plane(rule, rows, w)
     if found is None:
+        constant = np.flatnonzero(np.ptp(rows, axis=0) == 0)
+        why = f"column {constant[0]} is constant" if len(constant) else "columns depend on each other"
         raise InputError(
-            f"bandwidth={rule!r} finds no spread in {len(rows)} sample{'s' * (len(rows) > 1)}: all are equal, or "
-            "columns depend on each other. Give a number, such as bandwidth=1.0."
+            f"bandwidth={rule!r} finds no spread in {len(rows)} sample{'s' * (len(rows) > 1)}: {why}. "
+            "Give a number, such as bandwidth=1.0."
         )
     return found * unit / variance**0.5 if d == 1 else _squared(found / variance, unit)
 
@@ -174,7 +176,7 @@ def improved_sheather_jones(x: np.ndarray, w: np.ndarray | None = None) -> float
         >>> round(improved_sheather_jones(x) / (1.06 * 10_000 ** -0.2), 1)
         1.0
     """
-    n = kish(w, len(x))
+    x, n = _closed_up(x), kish(w, len(x))
     spectrum = _Spectrum(x, w)
 
     def xi(t: float) -> float:
@@ -202,7 +204,8 @@ def sheather_jones(x: np.ndarray, w: np.ndarray | None = None) -> float:
         >>> round(sheather_jones(x) / (1.06 * 10_000 ** -0.2), 1)
         1.0
     """
-    n, scale = kish(w, len(x)), spread(x, w)
+    x, n = _closed_up(x), kish(w, len(x))
+    scale = spread(x, w)
     spectrum = _Spectrum(x, w)
     second = spectrum.roughness(2, (1.241 * scale * n ** (-1 / 7)) ** 2 / 2)
     third = spectrum.roughness(3, (1.230 * scale * n ** (-1 / 9)) ** 2 / 2)
@@ -291,6 +294,16 @@ class _Spectrum:
 LINE = {"auto": automatic, "isj": improved_sheather_jones, "sheather-jones": sheather_jones}
 FACTORS = {"scott": scott, "silverman": silverman}
 RULES = (*LINE, *FACTORS, "cv_ml")
+
+
+def _closed_up(x: np.ndarray) -> np.ndarray:
+    """Sorted values, gaps longer than the rest of the data shortened to that: no bandwidth sees across them."""
+    knots = np.append(x[:: max(1, len(x) // 1024)], x[-1])
+    steps = np.sort(np.diff(knots))
+    rest = steps[: -int(len(steps) ** 0.5)].sum()
+    if not 0 < rest < steps[-1]:
+        return x
+    return np.append(0.0, np.cumsum(np.minimum(np.diff(x), rest)))
 
 
 def _first_root(f: Callable[[float], float], x: np.ndarray, w: np.ndarray | None) -> float:

@@ -149,14 +149,14 @@ class Levels:
 
     def __call__(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The logarithm (m,) of the sum at each query, and its slope (m,)."""
-        floor = np.max([part.next_term(queries) for part in self.parts], axis=0) - self.tolerance
         value, slope = np.full(len(queries), -np.inf), np.zeros(len(queries))
-        for part in self.parts:
-            with np.errstate(invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            floor = np.max([part.next_term(queries) for part in self.parts], axis=0) - self.tolerance
+            for part in self.parts:
                 more, steep = part.sum(queries, floor)
                 total = np.logaddexp(value, more)
                 share = np.where(more > -np.inf, np.exp(more - total), 0.0)
-            value, slope = total, slope + share * (steep - slope)
+                value, slope = total, slope + share * (steep - slope)
         return value, slope
 
     def distance(self, queries: np.ndarray) -> np.ndarray:
@@ -300,26 +300,22 @@ def _ends(coarse: Levels, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _levels(scales: np.ndarray) -> list[np.ndarray]:
-    """Masks of the rows of each part, the narrowest first."""
+    """Masks of the rows of each part, the narrowest first; the widest few rows share the last."""
     level = np.floor(np.log(scales / scales.min()) / np.log(RATIO)).astype(np.int64)
-    while (
-        (small := np.bincount(level)[-1])
-        and small + np.count_nonzero(level == level.max() - 1) <= LITTLE
-        and level.max()
-    ):
-        level = np.minimum(level, level.max() - 1)
+    as_wide = np.cumsum(np.bincount(level)[::-1])[::-1]
+    level = np.minimum(level, np.count_nonzero(as_wide > LITTLE))
     return [level == at for at in np.unique(level)]
 
 
 def _merged(rows: np.ndarray, log_weights: np.ndarray, scales: np.ndarray, kernel: str) -> tuple[np.ndarray, ...]:
-    width, top = float(scales.min()) / CELLS, float(log_weights.max())
-    weights = np.exp(log_weights - top)
+    narrowest, top = float(scales.min()), float(log_weights.max())
+    width, weights, squares = narrowest / CELLS, np.exp(log_weights - top), (scales / narrowest) ** 2
     parts = []
     for i in range(0, len(rows), CHUNK):
         chunk = slice(i, i + CHUNK)
-        parts.append(_moments(rows[chunk] / width, *(v if len(v) == 1 else v[chunk] for v in (weights, scales**2))))
+        parts.append(_moments(rows[chunk] / width, *(v if len(v) == 1 else v[chunk] for v in (weights, squares))))
     counts, mass, mean, variance, square = (np.concatenate(values) for values in zip(*parts))
-    scale = (square + variance * width**2 / KERNELS[kernel].variance()) ** 0.5
+    scale = narrowest * (square + variance / CELLS**2 / KERNELS[kernel].variance()) ** 0.5
     return mean * width, np.log(mass) + top, scale, counts
 
 
