@@ -198,7 +198,7 @@ def main() -> None:
                     note(f"{library}: {error}")
                     continue
                 ahead = f"{value - other:+.1e}"
-                rows.append(["", library, shown(theirs), f"{other:.4f}", ahead, f"{slow:.1f}", f"{slow / ms:.0f}"])
+                rows.append(["", library, shown(theirs), f"{other:.4f}", ahead, f"{slow:.1f}", f"{slow / ms:.1f}"])
     columns = ["family", "library", "parameters", "log-likelihood", "ours ahead", "CPU-ms", "times faster"]
     table(f"Maximum likelihood, {given.rows} rows, errors included in ours", columns, rows, "scipy", "statsmodels")
 
