@@ -109,13 +109,18 @@ class NegativeBinomialNoise(CountNoise):
     @classmethod
     def fit(cls, features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[Self, np.ndarray]:
         """Newton for theta, inside a search for log size."""
-        w, start = weights / weights.sum(), PoissonNoise.fit(features, y, weights)[1]
+        w, near = weights / weights.sum(), [PoissonNoise.fit(features, y, weights)[1]]
+        counts, at = np.unique(y, return_inverse=True)
+        share = np.bincount(at, weights=w)
 
         def best(log_size: float) -> np.ndarray:
-            return newton(lambda theta: _negative_binomial_loss(theta, np.exp(log_size), features, y, w), start)
+            near.append(newton(lambda theta: _mean_loss(theta, log_size, features, y, w), near[-1]))
+            return near[-1]
 
         def loss(log_size: float) -> float:
-            return _negative_binomial_loss(best(log_size), np.exp(log_size), features, y, w)[0]
+            size = np.exp(log_size)
+            apart = share @ (gammaln(counts + size) - gammaln(size))
+            return _mean_loss(best(log_size), log_size, features, y, w)[0] - apart
 
         ends = tuple(np.log(_SIZES).tolist())
         inside = float(minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6}).x)
@@ -133,17 +138,13 @@ class NegativeBinomialNoise(CountNoise):
         return np.floor(np.exp(eta) * max(self.size - 1, 0.0) / self.size)
 
 
-def _negative_binomial_loss(
-    theta: np.ndarray, size: float, features: np.ndarray, y: np.ndarray, w: np.ndarray
+def _mean_loss(
+    theta: np.ndarray, log_size: float, features: np.ndarray, y: np.ndarray, w: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """The mean of -log p, its gradient and Hessian."""
-    eta = features @ theta
-    odds = eta - np.log(size)
+    """That part of the mean of -log p in which the mean stands, its gradient and Hessian."""
+    size, odds = np.exp(log_size), features @ theta - log_size
     share = expit(odds)  # mean / (mean + size)
-    log_p = (
-        gammaln(y + size) - gammaln(size) - gammaln(y + 1) - y * np.logaddexp(0, -odds) - size * np.logaddexp(0, odds)
-    )
-    value = -w @ log_p
+    value = w @ ((y + size) * np.logaddexp(0, odds) - y * odds)
     gradient = features.T @ (w * ((y + size) * share - y))
     bend = w * (y + size) * share * (1 - share)
     return float(value), gradient, features.T @ (features * bend[:, None])

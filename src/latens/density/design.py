@@ -37,11 +37,14 @@ class Design(NamedTuple):
     def of(cls, table: np.ndarray, weights: np.ndarray, constant: bool = True) -> Self:
         """The design of these rows (n, d) with their weights (n,)."""
         first = table[0] if constant else np.zeros(table.shape[1])
-        middle = np.average(table - first, axis=0, weights=weights) if constant else first
-        z = (table - first) - middle
-        size = np.sqrt(np.average(z**2, axis=0, weights=weights))
+        z, w = table - first, weights / weights.sum()
+        middle = w @ z if constant else first
+        z -= middle
+        size = np.sqrt(w @ (z * z))
         scale = np.where(size > 1e-13 * np.abs(table).max(axis=0), size, np.inf)
-        triangle = np.linalg.qr(np.sqrt(weights)[:, None] * (z / scale), mode="r")
+        z *= 1 / scale
+        z *= np.sqrt(weights)[:, None]
+        triangle = np.linalg.qr(z, mode="r")
         _, spread, directions = np.linalg.svd(triangle, full_matrices=False)
         kept = spread > spread.max(initial=0.0) * max(table.shape) * np.finfo(float).eps
         span = directions[kept].T

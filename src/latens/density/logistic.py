@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import helmert
 from scipy.optimize import minimize
-from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -114,7 +113,7 @@ class LogisticRegression(ClassifierMixin, ConditionalEstimator):
         """log p(y = k | x) of each row and class: (n, K)."""
         check_is_fitted(self)
         features = Design(*self._design).features(check_table(self, X, reset=False).astype(np.float64))
-        return log_softmax(features @ self._theta @ _contrasts(len(self.classes_)).T, axis=1)
+        return _log_softmax(features @ self._theta @ _contrasts(len(self.classes_)).T)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """p(y = k | x) of each row and class: (n, K)."""
@@ -179,17 +178,18 @@ class _Loss:
         return self.features.shape[1] * self.contrasts.shape[1]
 
     def _log_proba(self, theta: np.ndarray) -> np.ndarray:
-        return log_softmax(self.features @ theta.reshape(-1, self.contrasts.shape[1]) @ self.contrasts.T, axis=1)
+        return _log_softmax(self.features @ theta.reshape(-1, self.contrasts.shape[1]) @ self.contrasts.T)
 
     def log_likelihood(self, theta: np.ndarray) -> float:
         return float(self.n * (self.w @ self._log_proba(theta)[np.arange(len(self.at)), self.at]))
 
     def __call__(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        return *self.slope(theta), self._hessian(np.exp(self._log_proba(theta)))
+        log_proba = self._log_proba(theta)
+        return *self._slope(theta, log_proba), self._hessian(np.exp(log_proba))
 
-    def slope(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+    def _slope(self, theta: np.ndarray, log_proba: np.ndarray) -> tuple[float, np.ndarray]:
         """The value and the gradient alone."""
-        log_proba, block = self._log_proba(theta), theta.reshape(-1, self.contrasts.shape[1])
+        block = theta.reshape(-1, self.contrasts.shape[1])
         rows, proba = np.arange(len(self.at)), np.exp(log_proba)
         value = -self.w @ log_proba[rows, self.at] + (block * (self.penalty @ block)).sum() / 2
         proba[rows, self.at] -= 1
@@ -207,7 +207,9 @@ class _Loss:
         if not self._large:
             return newton(self, start)
         options = {"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-14, "gtol": 1e-7, "maxcor": 20}
-        return minimize(self.slope, start, jac=True, method="L-BFGS-B", options=options).x
+        return minimize(
+            lambda t: self._slope(t, self._log_proba(t)), start, jac=True, method="L-BFGS-B", options=options
+        ).x
 
     def _hessian(self, proba: np.ndarray) -> np.ndarray:
         """Of p(j)(1 - p(j)) and -p(j) p(l), turned into contrasts: (p J, p J)."""
@@ -245,6 +247,13 @@ class _Loss:
         )
         rows = np.einsum("np,nkj->nkpj", self.features, gaps).reshape(-1, theta.size)
         return grows_forever(rows, np.empty((0, theta.size)))
+
+
+def _log_softmax(eta: np.ndarray) -> np.ndarray:
+    if eta.shape[1] == 2:
+        return -np.logaddexp(0.0, eta[:, ::-1] - eta)
+    eta = eta - eta.max(axis=1, keepdims=True)
+    return eta - np.log(np.exp(eta).sum(axis=1, keepdims=True))
 
 
 def _contrasts(n_classes: int) -> np.ndarray:

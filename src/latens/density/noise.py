@@ -188,11 +188,12 @@ class StudentTNoise(LocationNoise):
         normal, theta = NormalNoise.fit(features, y, weights)
         unit, w = normal.scale, weights / weights.sum()
         given, y = y, (y - features @ theta) / unit
-        robust = _em(np.zeros(len(theta) + 1), 2.0, features, y, w)
+        near = [_em(np.zeros(len(theta) + 1), 2.0, features, y, w, steps=10)]
 
         def best(log_df: float) -> np.ndarray:
-            start = _em(robust, np.exp(log_df), features, y, w)
-            return newton(lambda at: _student_loss(at, np.exp(log_df), features, y, w), start)
+            start = _em(near[-1], np.exp(log_df), features, y, w, steps=3)
+            near.append(newton(lambda at: _student_loss(at, np.exp(log_df), features, y, w), start))
+            return near[-1]
 
         def loss(log_df: float) -> float:
             return _student_loss(best(log_df), np.exp(log_df), features, y, w)[0]
@@ -231,10 +232,10 @@ def _least_absolute(features: np.ndarray, y: np.ndarray, weights: np.ndarray) ->
     return shift - dual.eqlin.marginals * unit
 
 
-def _em(at: np.ndarray, df: float, features: np.ndarray, y: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """theta and log scale after a few steps of EM for t noise with df degrees of freedom."""
+def _em(at: np.ndarray, df: float, features: np.ndarray, y: np.ndarray, w: np.ndarray, steps: int) -> np.ndarray:
+    """theta and log scale after some steps of EM for t noise with df degrees of freedom."""
     theta, variance = at[:-1], _variance(at[-1])
-    for _ in range(10):
+    for _ in range(steps):
         residual = y - features @ theta
         u = w * (df + 1) / (df + residual**2 / variance)
         theta = (
