@@ -448,6 +448,9 @@ def test_a_condition_is_the_joint_over_the_marginal(name):
     joint = np.exp(density.score_samples(line))
     marginal = np.trapezoid(joint, x)
     np.testing.assert_allclose(np.exp(open_.score_samples(x[:, None])), joint / marginal, rtol=1e-4, atol=1e-9)
+    below = np.cumsum(joint) / joint.sum()
+    np.testing.assert_allclose(open_.cdf(x), below, atol=1e-3)
+    np.testing.assert_allclose(open_.cdf(open_.quantile([0.1, 0.5, 0.99])), [0.1, 0.5, 0.99], rtol=1e-9)
     filled = density.complete([[np.nan, 2.5, 2.0], [0.0, 1.0, 2.0], [np.nan] * 3])
     assert filled[0, 0] == pytest.approx(np.trapezoid(x * joint, x) / marginal, abs=1e-6)
     np.testing.assert_array_equal(filled[1], [0.0, 1.0, 2.0])
@@ -605,6 +608,10 @@ WRONG = {
     "joint and censored": (lambda: Parametric("normal").fit(plane(), upper=plane()), "censored"),
     "uniform and censored": (lambda: Parametric("uniform").fit([[1.0], [2.0]], upper=[np.inf, 2.0]), "censored"),
     "cdf of two columns": (lambda: Parametric("normal").fit(plane()).cdf([0.0]), "one column"),
+    "errors of a condition": (
+        lambda: Parametric("normal").fit(plane()).condition({0: 1.0}).confidence_intervals(),
+        "joint one",
+    ),
     "level": (lambda: fitted("normal").confidence_intervals(95), "level"),
     "too few trials": (lambda: fitted("binomial", fixed={"n": 2}), "largest count"),
     "no mean": (lambda: Parametric("student-t", fixed={"df": 1.0}).fit(plane()).complete([[np.nan] * 3]), "no mean"),

@@ -20,7 +20,14 @@ from latens.density.families.base import Array, Domain, Family, Univariate
 from latens.density.families.joint import MultivariateNormal, MultivariateT, regression
 from latens.density.families.product import Product
 from latens.density.goodness import Verdict, verdicts
-from latens.density.validation import cast, check_points, check_probabilities, check_table, check_weights
+from latens.density.validation import (
+    cast,
+    check_one_column,
+    check_points,
+    check_probabilities,
+    check_table,
+    check_weights,
+)
 from latens.utils.errors import InputError
 from latens.utils.validation import check_fraction, check_positive
 
@@ -121,7 +128,7 @@ class Parametric(DensityEstimator):
         if not hasattr(self, "family_"):
             return self.fit(X, y, sample_weight)
         if not hasattr(self, "_digest"):
-            raise InputError("partial_fit goes on from exact rows only; the fitted ones were censored. Call fit.")
+            raise InputError("partial_fit goes on from exact rows; those of this density are not known. Call fit.")
         table = check_table(self, X, reset=False)
         weights = check_weights(sample_weight, len(table))
         table, weights = table[weights > 0], weights[weights > 0]
@@ -206,12 +213,8 @@ class Parametric(DensityEstimator):
     @property
     def _column(self) -> tuple[Univariate, Array]:
         """The family and the parameters of the one column."""
-        check_is_fitted(self)
-        model = self._model
-        if not isinstance(model, Product) or self.n_features_in_ != 1:
-            what = f"{model.name} of {self.n_features_in_} columns"
-            raise InputError(f"cdf, quantile and goodness of fit are for one column and its own family; got {what}.")
-        return model.families[0], model.thetas(self.params_)[0]
+        check_one_column(self)
+        return self._model.line(self.params_)
 
     def confidence_intervals(self, level: float = 0.95) -> dict[Any, Any]:
         r"""Wald's intervals, $\hat u \pm z_{(1 + level) / 2}\, se(\hat u)$, by name.
@@ -221,6 +224,8 @@ class Parametric(DensityEstimator):
         """
         check_is_fitted(self)
         check_fraction("level", level)
+        if not hasattr(self, "standard_errors_"):
+            raise InputError("a density given some columns has no standard errors; ask the joint one.")
         z = float(ndtri((1 + level) / 2))
         return _mapped(
             lambda domain, value, error: _interval(domain, np.asarray(value), z * np.asarray(error)),
@@ -261,8 +266,8 @@ class Parametric(DensityEstimator):
         model = self._model
 
         def refit(y: Array) -> Array:
-            params = model.estimate(model.digest(y[:, None], np.ones(len(y))), self.fixed or {}).params
-            return np.array(list(params.values()))
+            digest = model.digest(y[:, None], np.ones(len(y)))
+            return model.line(model.estimate(digest, self.fixed or {}).params)[1]
 
         return verdicts(family, x, theta, refit if fitted else None, n_resamples, check_random_state(random_state))
 

@@ -105,6 +105,10 @@ class Family(Value, ABC):
         """n rows (n, d)."""
 
     @abstractmethod
+    def line(self, params: Mapping[str, Any]) -> tuple[Univariate, Array]:
+        """The family of the one column, where there is but one, and its parameters (p,)."""
+
+    @abstractmethod
     def domains(self) -> dict[Any, Any]:
         """Where each parameter may lie, by name (by column and name where columns are of different families)."""
 

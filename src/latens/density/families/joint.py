@@ -10,7 +10,8 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import betaln, digamma, gammaln, polygamma
 
-from latens.density.families.base import POSITIVE, REAL, Array, Estimate, Family, check_fixed, no_maximum
+from latens.density.families.base import POSITIVE, REAL, Array, Estimate, Family, Univariate, check_fixed, no_maximum
+from latens.density.families.real import Normal, StudentT
 from latens.utils.errors import InputError
 
 _ROWS = 256
@@ -54,6 +55,9 @@ class MultivariateNormal(Family):
 
     def domains(self) -> dict[Any, Any]:
         return {"mean": REAL, "covariance": REAL}
+
+    def line(self, params: Mapping[str, Any]) -> tuple[Univariate, Array]:
+        return Normal(), np.array([params["mean"][0], np.sqrt(params["covariance"][0, 0])])
 
     def digest(self, X: Array, w: Array, upper: Array | None = None) -> tuple[Array, Array, Array]:
         """The total weight, the mean, and the covariance."""
@@ -130,6 +134,9 @@ class MultivariateT(Family):
 
     def domains(self) -> dict[Any, Any]:
         return {"df": POSITIVE, "loc": REAL, "scale": REAL}
+
+    def line(self, params: Mapping[str, Any]) -> tuple[Univariate, Array]:
+        return StudentT(), np.array([params["df"], params["loc"][0], np.sqrt(params["scale"][0, 0])])
 
     def digest(self, X: Array, w: Array, upper: Array | None = None) -> tuple[Array, Array]:
         _refuse_censored(self.name, upper)
@@ -255,6 +262,9 @@ class Dirichlet(Family):
 
     def domains(self) -> dict[Any, Any]:
         return {"concentration": POSITIVE}
+
+    def line(self, params: Mapping[str, Any]) -> tuple[Univariate, Array]:
+        raise InputError("one column sums to 1 in no row but that of ones; dirichlet has several.")
 
     def digest(self, X: Array, w: Array, upper: Array | None = None) -> tuple[Array, Array]:
         """The total weight and the mean logarithms."""

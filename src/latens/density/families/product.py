@@ -44,6 +44,9 @@ class Product(Family):
     def streams(self) -> bool:  # type: ignore[override]
         return all(family.streams for family in self.families)
 
+    def line(self, params: Mapping[Any, Any]) -> tuple[Univariate, Array]:
+        return self.families[0], self.thetas(params)[0]
+
     def domains(self) -> dict[Any, Any]:
         each = [{parameter.name: parameter.domain for parameter in family.parameters} for family in self.families]
         return each[0] if self.alike else dict(enumerate(each))
