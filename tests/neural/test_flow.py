@@ -180,6 +180,15 @@ def test_skew_and_heavy_tails_are_learned(name):
     assert (law.logpdf(fresh[:, 0]) - flow.score_samples(fresh)).mean() < 0.05
 
 
+def test_a_value_never_seen_is_unlikely_but_not_absurd():
+    """A pixel that is nearly always black, and is not in a new picture."""
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.integers(0, 17, 500), np.zeros(500, int)], 1)
+    flow = Flow(epochs=2, **TINY).fit(rows)
+    seen, unseen = flow.score_samples(np.array([[8, 0], [8, 5]]))
+    assert seen - 400 < unseen < seen - 3
+
+
 def test_images_keep_their_shape():
     images = np.random.default_rng(0).normal(size=(200, 3, 4))
     flow = Flow(epochs=1, **TINY).fit(images)

@@ -31,8 +31,10 @@ from latens.utils.value import Value
 
 Shape = tuple[int, ...]
 MARGINAL_BINS = 4
-NARROWEST = 1e-3
-"""Of the range of an element: the narrowest bin that equal values make."""
+NARROWEST = 1e-2
+"""The narrowest bin that equal values make, where the spread of the data is about 1."""
+STEEPEST_TAIL = 4.0
+"""Beyond the data: what was never seen is unlikely, not impossible."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -126,12 +128,13 @@ class Marginals(Layer):
         y = torch.linspace(-reach, reach, MARGINAL_BINS + 1)
         ranks = (torch.special.ndtr(y) * (len(batch) - 1)).round().long()
         x = batch.float().sort(0).values[ranks].mT  # (D, K + 1)
-        widths = x.diff().maximum(NARROWEST * (x[:, -1:] - x[:, :1]).clamp(min=1e-3))
+        widths = x.diff().clamp(min=NARROWEST)
         x = torch.cat([x[:, :1], x[:, :1] + widths.cumsum(1)], 1)
-        steepness = (y.diff() / widths).log()
-        inner = (steepness[:, 1:] + steepness[:, :-1]) / 2
+        steepness = y.diff() / widths
+        inner = (steepness[:, 1:] * steepness[:, :-1]).sqrt()
+        tails = steepness[:, [0, -1]].clamp(max=STEEPEST_TAIL)
         self.register_buffer("knots", torch.stack([x, y.expand_as(x)], 1))
-        self.register_buffer("slopes", torch.cat([steepness[:, :1], inner, steepness[:, -1:]], 1).exp())
+        self.register_buffer("slopes", torch.cat([tails[:, :1], inner, tails[:, 1:]], 1))
 
     def forward(self, context: Tensor | None) -> Bijection:
         """The same whatever the context, and fixed."""

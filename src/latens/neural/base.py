@@ -199,7 +199,9 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         return self._site(source.take(train[::stride]), context)
 
     def _site(self, rows: np.ndarray, context: np.ndarray | None) -> Site:
-        x = self.units_(tensor(rows).to(self._device)).cpu()
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed_)
+            x = self.units_.spread(tensor(rows).to(self._device)).cpu()
         return Site(self.units_.event_shape, None, x, beside=None if context is None else context.shape[1:])
 
     def _untrained(self, site: Site) -> Model:
