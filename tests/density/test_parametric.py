@@ -342,7 +342,8 @@ def test_auto_finds_the_family(name):
         assert fit.aic_ == pytest.approx(2 * table["n_parameters"][i] - 2 * fit.score(column(name)) * N)
         assert table["behind"][i] == pytest.approx(table["held_out"][0] - table["held_out"][i], abs=1e-12)
         assert table["held_out"][i] < table["log_likelihood"][i] / N + 1e-3
-    assert (np.diff(table["held_out"][able]) <= 0).all()
+    assert (np.diff(table["held_out"][able][1:]) <= 0).all()
+    assert (table["held_out"][able] < table["held_out"][0] + 1 / N).all()
 
 
 def test_held_out_likelihood_is_leave_one_out_at_n_folds():
@@ -798,3 +799,16 @@ def test_scipy_s_other_laws_are_fitted_at_least_as_well(law):
     x = dist.rvs(*shapes, size=150, random_state=0)
     theirs = dist.fit(x, **({"floc": 0.0} if np.isfinite(dist.a) else {}))
     assert Parametric(law).fit(x[:, None]).log_likelihood_ >= dist.logpdf(x, *theirs).sum() - 1e-6
+
+
+def test_a_nat_in_all_is_no_difference():
+    """Of twenty tables of normal rows, Student's t has the higher held-out likelihood in some, and is taken in none."""
+    ahead = 0
+    for seed in range(20):
+        density = Parametric().fit(np.random.RandomState(seed).normal(size=(1000, 1)))
+        table = density.table_
+        ahead += table["behind"][table["family"].index("student-t")] < 0
+        close = table["behind"] * 1000 > -1
+        assert close.all()
+        assert density.family_ != StudentT()
+    assert ahead > 0

@@ -39,6 +39,9 @@ def candidates(X: Array) -> list[str]:
 def choose(X: Array, w: Array, upper: Array | None, folds: int) -> tuple[Any, dict[str, Any]]:
     """The family of highest held-out likelihood (of lowest BIC where rows are too few to hold any out), and the table.
 
+    Less than one nat for all rows together is no difference: there the fewest parameters win, so that normal rows are
+    not a Student t of many degrees of freedom.
+
     Of several columns the candidates are the joint families, and independent columns each of the family that is best
     for it; rows on a simplex are Dirichlet's.
 
@@ -56,7 +59,9 @@ def choose(X: Array, w: Array, upper: Array | None, folds: int) -> tuple[Any, di
     rows = [_judge(family, X, w, upper, fold) for family in families]
     if all(row["note"] and np.isnan(row["bic"]) for row in rows):
         raise InputError(rows[0]["note"])
-    order = sorted(range(len(rows)), key=lambda i: (-np.nan_to_num(rows[i]["held_out"], nan=-np.inf), _bic(rows[i])))
+    order = sorted(range(len(rows)), key=lambda i: (-_held_out(rows[i]), _bic(rows[i])))
+    near = [i for i in order if _held_out(rows[i]) * w.sum() > _held_out(rows[order[0]]) * w.sum() - 1] or order[:1]
+    order.insert(0, order.pop(order.index(min(near, key=lambda i: rows[i]["n_parameters"]))))
     rows, best = [rows[i] for i in order], rows[order[0]]["scores"]
     for row in rows:
         behind = best - row.pop("scores")
@@ -76,6 +81,10 @@ def _of_columns(X: Array, w: Array, upper: Array | None, folds: int) -> list[Any
     independent = each[0] if len(set(each)) == 1 else tuple(each)
     joint = JOINT if upper is None and not any(family.discrete for family in each) else ()
     return [independent, *(named(name, X.shape[1]) for name in joint)]
+
+
+def _held_out(row: Mapping[str, Any]) -> float:
+    return -np.inf if np.isnan(row["held_out"]) else row["held_out"]
 
 
 def _bic(row: Mapping[str, Any]) -> float:

@@ -46,12 +46,12 @@ class Parametric(DensityEstimator):
     Families of counts give masses, all others densities, also on integers, whose samples are rounded.
 
     Args:
-        family: ``"auto"`` (the one of highest held-out likelihood among those for the type of the rows), or one of
-            normal, lognormal, exponential, gamma, beta, weibull, student-t, laplace, logistic, gumbel, pareto, uniform;
-            poisson, binomial, negative-binomial, geometric, zero-inflated-poisson; multivariate-normal,
-            multivariate-t, dirichlet; or a value of ``latens.density.families``; or the name of any continuous
-            distribution of scipy.stats, such as ``"cauchy"`` or ``"skewnorm"``, with scipy's names of parameters; or a
-            tuple of these, one for each column.
+        family: ``"auto"`` (the one of highest held-out likelihood among those for the type of the rows; of those less
+            than one nat behind for all rows together, the one of fewest parameters), or one of normal, lognormal,
+            exponential, gamma, beta, weibull, student-t, laplace, logistic, gumbel, pareto, uniform; poisson, binomial,
+            negative-binomial, geometric, zero-inflated-poisson; multivariate-normal, multivariate-t, dirichlet; or a
+            value of ``latens.density.families``; or the name of any continuous distribution of scipy.stats, such as
+            ``"cauchy"`` or ``"skewnorm"``, with scipy's names of parameters; or a tuple of these, one for each column.
         fixed: parameters that are known, by name: ``{"df": 4.0}``; for several columns a number or one for each; by
             column, then name, for columns of different families.
         folds: into how many parts ``"auto"`` divides the rows, each held out once.
@@ -67,8 +67,8 @@ class Parametric(DensityEstimator):
             for as many rows, so that a constant factor in all weights changes nothing.
         log_likelihood_, aic_, bic_: of the fitted rows, in nats.
         table_: where family is ``"auto"``: a mapping of columns, best candidate first, ready for a data frame: held-out
-            nats per example with their standard error, how far behind the best (paired, with its error), AIC, BIC, and
-            a note where a candidate cannot be fitted.
+            nats per example with their standard error, how far behind the chosen one (paired, with its error), AIC,
+            BIC, and a note where a candidate cannot be fitted.
         dtype_: the dtype of the data, and of samples.
 
     Reference:
