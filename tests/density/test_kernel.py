@@ -206,6 +206,13 @@ def test_local_scales_serve_heavy_tails():
     assert by_default < 0.3 * fixed
 
 
+@pytest.mark.parametrize("d", [2, 5])
+def test_local_scales_serve_several_columns(d):
+    rng = np.random.RandomState(9)
+    rows, new = rng.standard_t(3, size=(400, d)), rng.standard_t(3, size=(1000, d))
+    assert KernelDensity().fit(rows).score(new) > stats.gaussian_kde(rows.T).logpdf(new.T).mean() + 0.2
+
+
 def test_samples_of_integers_are_integers():
     counts = np.random.RandomState(10).poisson(20.0, size=(200, 1))
     drawn = KernelDensity(bounds=(0, None)).fit(counts).sample(100, random_state=0)

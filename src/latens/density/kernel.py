@@ -33,13 +33,15 @@ from latens.utils.errors import InputError
 from latens.utils.validation import check_choice, check_positive
 
 Evaluate = Callable[[np.ndarray], np.ndarray]
+MANY = 10_000
+"""Rows of several columns beyond which local scales are not found unasked: each asks for all others."""
 
 
 class KernelDensity(DensityEstimator):
     r"""$p(x) = \sum_i \frac{w_i}{W} \, |s_i B|^{-1} \, K\big((s_i B)^{-1} (x - x_i)\big)$, with $H = B B^T$.
 
-    In one column the default is a Gaussian kernel with the improved Sheather-Jones bandwidth and Abramson's local
-    scales s_i, wide where rows are rare; in several it has the shape of the covariance, and the size that maximises the
+    By default Gaussian kernels with Abramson's local scales s_i, wide where rows are rare; in one column their bandwidth
+    is the improved Sheather-Jones one, in several it has the shape of the covariance, and the size that maximises the
     likelihood of rows left out. The tails are exact in log space, however far from the rows a query is.
 
     Args:
@@ -52,8 +54,8 @@ class KernelDensity(DensityEstimator):
             ``"linear"``, ``"cosine"``, ``"exponential"`` or ``"logistic"``: a function of the distance, normalised in d
             dimensions.
         adaptive: the power a of $s_i \propto p_0(x_i)^{-a}$, 0 to 1, where p_0 is the Gaussian estimate as wide as the
-            kernel; True is Abramson's 1/2, False is 0. ``"auto"``: 1/2 where the bandwidth is ``"auto"`` and there is
-            one column, else 0.
+            kernel; True is Abramson's 1/2, False is 0. ``"auto"``: 1/2 where the bandwidth is ``"auto"`` (and
+            there are at most 10,000 rows, if of several columns), else 0.
         bounds: the support, (low, high) or one such pair a column; None where open. Mass that would leave it is
             reflected back.
         periodic: whether a column closes onto itself at its bounds, as an angle does: a bool, or one a column. Rows and
@@ -111,13 +113,13 @@ class KernelDensity(DensityEstimator):
         table = check_table(self, X, reset=True)
         check_choice("kernel", self.kernel, KERNELS)
         d = table.shape[1]
-        power, support = _power(self.adaptive, self.bandwidth, d), Support.of(self.bounds, self.periodic, d)
+        support = Support.of(self.bounds, self.periodic, d)
         self.dtype_, self.bounds_, self.periodic_ = table.dtype, support.ends, support.periodic
         weights = None if sample_weight is None else check_weights(sample_weight, len(table))
         self.rows_, self.weights_ = _ordered(support.inside(table.astype(np.float64)), weights)
         self.bandwidth_ = bandwidth_of(self.bandwidth, self.rows_, self.weights_, self._variance)
         self._forget()
-        if power:
+        if power := _power(self.adaptive, self.bandwidth, *self.rows_.shape):
             self._adapt(power)
         return self
 
@@ -299,10 +301,10 @@ def _drawn(rng: np.random.RandomState, n_samples: int, weights: np.ndarray) -> n
     return np.searchsorted(sums, rng.uniform(size=n_samples) * sums[-1], side="right").clip(max=len(sums) - 1)
 
 
-def _power(adaptive: Any, bandwidth: Any, d: int) -> float:
+def _power(adaptive: Any, bandwidth: Any, n: int, d: int) -> float:
     if isinstance(adaptive, str):
         check_choice("adaptive", adaptive, ("auto",))
-        return 0.5 if d == 1 and isinstance(bandwidth, str) and bandwidth == "auto" else 0.0
+        return 0.5 if isinstance(bandwidth, str) and bandwidth == "auto" and (d == 1 or n <= MANY) else 0.0
     if isinstance(adaptive, bool | np.bool_):
         return 0.5 * bool(adaptive)
     check_positive("adaptive", adaptive, zero=True)
