@@ -10,8 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from latens.density import GaussianMixture, em, learning, starts
 from latens.density.covariances import upper
 from latens.density.em import Rows
+from latens.density.incomplete import IncompleteRows
 from latens.density.learning import candidates
-from latens.density.missing import IncompleteRows
 from latens.density.shapes import SHAPES
 from latens.utils.errors import InputError
 

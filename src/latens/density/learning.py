@@ -12,7 +12,7 @@ import numpy as np
 from latens.density import starts
 from latens.density.covariances import Frame, Parameters, Shape
 from latens.density.em import Data, Fit, Rows, climb
-from latens.density.missing import IncompleteRows
+from latens.density.incomplete import IncompleteRows
 from latens.utils.errors import InputError
 from latens.utils.validation import check_finite
 

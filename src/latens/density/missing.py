@@ -1,10 +1,7 @@
 r"""Gaussian mixtures of rows in which entries are missing (NaN).
 
 A row's density is that of its observed entries, $p(x_o) = \sum_k \pi_k \mathcal N(x_o; \mu_{k,o}, \Sigma_{k,oo})$,
-which is right where entries are missing at random. Rows that lack the same entries are handled together. EM replaces a
-missing entry by its conditional mean under each component, and adds its conditional covariance to the moments.
-
-Reference: Ghahramani and Jordan (1994), Supervised learning from incomplete data via an EM approach.
+which is right where entries are missing at random. Rows that lack the same entries are handled together.
 """
 
 from __future__ import annotations
@@ -13,8 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from latens.density.covariances import LOG_2PI, Parameters, Shape
-from latens.density.em import Moments, add, no_sums, responsibilities, standard_moments
+from latens.density.covariances import Parameters, Shape
 
 COMPLETE_BLOCK = 256
 PATTERN_BLOCK = 16
@@ -56,50 +52,6 @@ def _in_blocks(x: np.ndarray, shape: Shape, mixture: Parameters, size: int) -> n
         u = shape.standardise(padded[at : at + size] - mixture.means[:, None, :], mixture.roots)
         found[at : at + size] = (constant[:, None] - np.square(u).sum(axis=2) / 2).T
     return found[:n]
-
-
-class IncompleteRows:
-    """Rows z (n, d), NaN where missing, with weights (n,) that sum to one."""
-
-    def __init__(self, z: np.ndarray, weights: np.ndarray) -> None:
-        self.d = z.shape[1]
-        self.groups = [
-            (np.flatnonzero(observed), np.flatnonzero(~observed), z[rows][:, observed], weights[rows])
-            for observed, rows in patterns(z)
-        ]
-
-    def work(self, shape: Shape, k: int) -> int:
-        """Nothing here is in single precision."""
-        return 0
-
-    def expect(self, shape: Shape, mixture: Parameters, single: bool = False) -> tuple[Moments, float]:
-        """The E-step, a pattern at a time; differences from the means keep the digits."""
-        k, d = mixture.means.shape
-        full, total = shape.full(mixture.covariances, k, d), 0.0
-        sums = no_sums(k, d)
-        for seen, hidden, z, w in self.groups:
-            filled, log, rest = _conditional(z, seen, hidden, mixture, full)
-            total += float(responsibilities(log, w) @ w)
-            add(sums, log, filled)
-            sums[2][:, hidden[:, None], hidden] += rest * log.sum(1)[:, None, None]
-        spread = np.broadcast_to(np.eye(d), (k, d, d))
-        return standard_moments(shape, mixture.means, spread, sums), total
-
-
-def _conditional(
-    z: np.ndarray, seen: np.ndarray, hidden: np.ndarray, mixture: Parameters, full: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """z - mean with the missing entries expected (k, n, d), log joint densities (k, n), conditional covariances."""
-    root = np.linalg.inv(np.linalg.cholesky(full[:, seen[:, None], seen])).swapaxes(1, 2)
-    difference = z - mixture.means[:, None, seen]
-    u = difference @ root
-    determinant = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(1)
-    constant = np.log(mixture.weights) + determinant - len(seen) / 2 * LOG_2PI
-    across = root.swapaxes(1, 2) @ full[:, seen[:, None], hidden]
-    filled = np.empty((*u.shape[:2], len(seen) + len(hidden)))
-    filled[:, :, seen], filled[:, :, hidden] = difference, u @ across
-    rest = full[:, hidden[:, None], hidden] - across.swapaxes(1, 2) @ across
-    return filled, constant[:, None] - (u**2).sum(2) / 2, rest
 
 
 def expected(x: np.ndarray, shape: Shape, mixture: Parameters) -> np.ndarray:
