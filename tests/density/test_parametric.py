@@ -812,3 +812,18 @@ def test_a_nat_in_all_is_no_difference():
         assert close.all()
         assert density.family_ != StudentT()
     assert ahead > 0
+
+
+def test_chi_square_by_hand():
+    counts = np.repeat([0, 1, 2, 3, 5], [30, 40, 20, 8, 2])[:, None]
+    density = Parametric("poisson").fit(counts)
+    found = density.goodness_of_fit(counts, n_resamples=1)["chi-square"]
+    rate = density.params_["rate"]
+    expected = 100 * np.r_[stats.poisson.pmf([0, 1, 2], rate), stats.poisson.sf(2, rate)]
+    assert found.statistic == pytest.approx(stats.chisquare([30, 40, 20, 10], expected).statistic, rel=1e-12)
+
+
+def test_large_counts_need_no_large_tables():
+    counts = np.random.RandomState(20).negative_binomial(2, 1e-9, size=(200, 1))
+    found = Parametric("negative-binomial").fit(counts).goodness_of_fit(counts, n_resamples=9, random_state=0)
+    assert found["chi-square"].p_value > 0.1

@@ -35,15 +35,15 @@ def anderson_darling(x: Array, law: Any) -> float:
 def chi_square(x: Array, law: Any) -> float:
     r"""$\sum_c (O_c - E_c)^2 / E_c$ over cells of neighbouring counts, each with 5 or more expected."""
     n = len(x)
-    reached = n * law.cdf(np.arange(x.max() + 2))
-    cuts, last = [], 0.0
-    for k, total in enumerate(reached):
-        if total - last >= 5 and n - total >= 5:
-            cuts.append(k)
-            last = total
+    ends = np.unique(law.ppf(np.arange(5, n, 5) / n))
+    cuts, reached = [], [0.0]
+    for end, total in zip(ends, n * law.cdf(ends)):
+        if total - reached[-1] >= 5 and n - total >= 5:
+            cuts.append(end)
+            reached.append(total)
     if not cuts:
         raise InputError(f"chi-square expects rows for two cells of 5 expected counts; {n} rows make one.")
-    expected = np.diff(np.r_[0.0, reached[cuts], n])
+    expected = np.diff([*reached, n])
     observed = np.bincount(np.searchsorted(cuts, x), minlength=len(expected))
     return float(((observed - expected) ** 2 / expected).sum())
 
