@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier, is_regressor
-from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 
 from latens.density.cells import Cells
 from latens.density.rows import take
@@ -164,6 +163,8 @@ def _predict(estimators: dict[str, Any], labels: np.ndarray | None) -> bool:
 
 
 def _splits(estimators: dict[str, Any], rows: Any, labels: np.ndarray | None, cv: Any, seed: int) -> list[tuple]:
+    from sklearn.model_selection import KFold, StratifiedKFold, check_cv
+
     if isinstance(cv, int | np.integer):
         by_class = labels is not None and any(is_classifier(item) for item in estimators.values())
         kind = StratifiedKFold if by_class else KFold

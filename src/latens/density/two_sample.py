@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm, rankdata
 from sklearn.base import clone
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import StratifiedKFold
 
 from latens.utils.errors import InputError
 
@@ -62,6 +60,9 @@ def two_sample_test(X: ArrayLike, samples: ArrayLike, classifier: Any = None, ra
         >>> two_sample_test(X[200:], shuffled).auc > 0.7
         True
     """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.model_selection import StratifiedKFold
+
     tables = [_table("X", X), _table("samples", samples)]
     if tables[0].shape[1] != tables[1].shape[1]:
         raise InputError(f"X and samples expect equal columns; got {tables[0].shape[1]} and {tables[1].shape[1]}.")
