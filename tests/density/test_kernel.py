@@ -89,6 +89,7 @@ def test_any_positive_bandwidth_will_do(bandwidth):
     scores = KernelDensity(bandwidth).fit(x).score_samples(x[:5])
     own = -np.log(bandwidth) - 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(scores, own - np.log(3000) * (bandwidth < 1), rtol=1e-12)
+    np.testing.assert_allclose(KernelDensity(bandwidth, adaptive=True).fit(x).score_samples(x[:5]), scores, rtol=1e-6)
 
 
 def test_reflection_folds_the_open_density():

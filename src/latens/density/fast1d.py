@@ -17,6 +17,8 @@ from latens.density.running import COEFFICIENTS, Exponential, Polynomial
 
 FEW = 1000
 """Rows up to which every sum is exact."""
+FINE = 1e-10
+"""Of the largest value: with a bandwidth below it, places in a cell would have too few digits."""
 CELLS, NODES = 24, 10
 """Cells of rows, and of queries, in one bandwidth."""
 NEAR = 3.5
@@ -100,7 +102,7 @@ class Line:
         self.cells: tuple[np.ndarray, ...] | None = None
         self.coarse: Levels | None = None
         self.running: Polynomial | Exponential | None = None
-        if exact or len(rows) <= FEW:
+        if exact or len(rows) <= FEW or scales.min() < FINE * max(abs(rows[0]), abs(rows[-1])):
             return
         if kernel in SLOPES:
             self.cells = cells or _cells(rows, log_weights, scales, kernel)

@@ -36,13 +36,16 @@ Evaluate = Callable[[np.ndarray], np.ndarray]
 MANY = 10_000
 """Rows of several columns beyond which local scales are not found unasked: each asks for all others."""
 
+NORMAL_TAIL = 8.5
+"""Standard deviations beyond which a normal density has 1e-16 of its mass."""
+
 
 class KernelDensity(DensityEstimator):
     r"""$p(x) = \sum_i \frac{w_i}{W} \, |s_i B|^{-1} \, K\big((s_i B)^{-1} (x - x_i)\big)$, with $H = B B^T$.
 
-    By default Gaussian kernels with Abramson's local scales s_i, wide where rows are rare; in one column their bandwidth
-    is the improved Sheather-Jones one, in several it has the shape of the covariance, and the size that maximises the
-    likelihood of rows left out. The tails are exact in log space, however far from the rows a query is.
+    By default Gaussian kernels with Abramson's local scales s_i, wide where rows are rare; in one column their
+    bandwidth is the improved Sheather-Jones one, in several it has the shape of the covariance, and the size that
+    maximises the likelihood of rows left out. The tails are exact in log space, however far from the rows a query is.
 
     Args:
         bandwidth: a rule, or the kernel's scale in the unit of the data: one number, one a column, or a positive
@@ -227,12 +230,17 @@ class KernelDensity(DensityEstimator):
     def _support(self) -> Support:
         return Support(self.bounds_, self.periodic_)
 
+    @property
+    def _along(self) -> np.ndarray:
+        """(d,) the bandwidth along each column."""
+        along = self.bandwidth_ if np.ndim(self.bandwidth_) < 2 else self.bandwidth_.diagonal() ** 0.5
+        return np.broadcast_to(along, (self.n_features_in_,))
+
     def _reach(self) -> np.ndarray:
         """(d,) how far a row's kernel goes along each column, to 1e-16 of its mass."""
         widest = 1.0 if self.scales_ is None else float(self.scales_.max())
-        along = self.bandwidth_ if np.ndim(self.bandwidth_) < 2 else self.bandwidth_.diagonal() ** 0.5
-        tail = min(KERNELS[self.kernel].support, 8.5 if self.kernel == "gaussian" else 38.0)
-        return np.broadcast_to(widest * tail * along, (self.n_features_in_,))
+        tail = NORMAL_TAIL if self.kernel == "gaussian" else 38.0
+        return widest * min(KERNELS[self.kernel].support, tail) * self._along
 
     def _end(self, side: int) -> float:
         """Where the support of one column ends, on the left (-1) or right (1)."""
@@ -286,11 +294,10 @@ class KernelDensity(DensityEstimator):
         local = self._local(power, lambda x: line(x[:, 0]), nodes[:, None], log_weights)
         self.scales_ = local if counts is None else np.repeat(local, counts)
         if counts is not None and self.kernel in SLOPES:
-            within = (scales**2 - wide**2) / self._variance
-            self._cells = nodes, log_weights, (within + (self.bandwidth_ * local) ** 2) ** 0.5
+            self._cells = nodes, log_weights, self.bandwidth_ * ((scales / wide) ** 2 - 1 + local**2) ** 0.5
 
     def _local(self, power: float, pilot: Evaluate, nodes: np.ndarray, log_weights: np.ndarray) -> np.ndarray:
-        log_p = self._support.log_sum(pilot, nodes, self._reach() * max(1.0, 8.5 * self._variance**0.5))
+        log_p = self._support.log_sum(pilot, nodes, NORMAL_TAIL * self._variance**0.5 * self._along)
         weights = np.broadcast_to(np.exp(log_weights), log_p.shape)
         return np.exp(-power * (log_p - np.average(log_p, weights=weights)))
 
