@@ -585,6 +585,7 @@ REFUSED = {
     "an unknown name": ("gaussian-ish", [[1.0], [2.0]], "family is one of"),
     "a misspelt name": ("nromal", [[1.0], [2.0]], "did you mean 'normal'"),
     "one column of several": ("gamma", [[1.0, 1.0], [2.0, -1.0]], "column 1"),
+    "squares that overflow": ("normal", [[1e200], [2e200]], "Rescale"),
     "missing": ("normal", [[1.0], [np.nan]], "NaN"),
 }
 

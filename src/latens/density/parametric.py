@@ -131,6 +131,7 @@ class Parametric(DensityEstimator):
             raise InputError("partial_fit goes on from exact rows; those of this density are not known. Call fit.")
         table = check_table(self, X, reset=False)
         weights = check_weights(sample_weight, len(table))
+        _check_size(table)
         table, weights = table[weights > 0], weights[weights > 0]
         self.dtype_ = np.result_type(self.dtype_, table.dtype)
         self._weight = self._weight + np.array([weights.sum(), weights @ weights])
@@ -168,6 +169,7 @@ class Parametric(DensityEstimator):
         if upper is None:
             table = check_table(self, X, reset=True)
             weights = check_weights(sample_weight, len(table))
+            _check_size(table)
             return table[weights > 0], weights[weights > 0], None
         lower, above = (_bound("X", X), _bound("upper", upper))
         check_table(self, X if np.isfinite(lower).all() else np.where(np.isneginf(lower), 0.0, lower), reset=True)
@@ -324,6 +326,15 @@ class Parametric(DensityEstimator):
         if not np.isfinite(means).all():
             raise InputError(f"{model.name} with these parameters has no mean to fill in.")
         return means
+
+
+def _check_size(table: Array) -> None:
+    """Values whose squares, and squares of these, are numbers."""
+    largest = np.abs(table.astype(np.float64)).max()
+    if largest > 1e75:
+        raise InputError(
+            f"maximum likelihood expects values up to 1e75 in size; got {largest:.3g}. Rescale the column."
+        )
 
 
 def _bound(name: str, values: Any) -> Array:
