@@ -10,7 +10,15 @@ from sklearn.linear_model import LinearRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latens
-from latens.density import ConditionalDensity, DensityEstimator, GaussianMixture, Histogram, Parametric, Regression
+from latens.density import (
+    ConditionalDensity,
+    DensityEstimator,
+    GaussianMixture,
+    Histogram,
+    KernelDensity,
+    Parametric,
+    Regression,
+)
 from latens.utils.errors import InputError
 
 _RNG = np.random.RandomState(0)
@@ -20,6 +28,8 @@ BENT = np.abs(X[:, 0]) * 3 + _RNG.normal(size=300) * (0.2 + 0.5 * (X[:, 0] > 0))
 DENSITIES = {
     "one": lambda: GaussianMixture(1),
     "mixture": lambda: GaussianMixture(4, random_state=0),
+    "parametric": lambda: Parametric("normal"),
+    "kernel": lambda: KernelDensity(),
 }
 
 

@@ -1,5 +1,7 @@
 """Regression by density, against scikit-learn, the slow likelihood, quadrature and simulation."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
@@ -398,6 +400,23 @@ def test_a_saved_regression_says_the_same(noise, tmp_path):
     np.testing.assert_array_equal(loaded.score_samples(_X, TARGETS[noise]), fitted.score_samples(_X, TARGETS[noise]))
     np.testing.assert_array_equal(loaded.interval(_X[:3]), fitted.interval(_X[:3]))
     np.testing.assert_array_equal(clone(fitted).fit(_X, TARGETS[noise]).coef_, fitted.coef_)
+
+
+def test_quakes_are_reported_by_more_stations_than_poisson_allows():
+    path = Path("/work/shared/data/tabular/small_r/quakes.csv")
+    if not path.exists():
+        pytest.skip("no quakes here")
+    table = np.genfromtxt(path, delimiter=",", skip_header=1)
+    X, stations = table[:, [4]], table[:, 5]
+    learn = np.random.RandomState(0).uniform(size=len(X)) < 0.7
+    hits = {}
+    for noise in COUNTED:
+        fitted = Regression(noise).fit(X[learn], stations[learn])
+        low, high = fitted.interval(X[~learn], 0.9).T
+        hits[noise] = ((low <= stations[~learn]) & (stations[~learn] <= high)).mean()
+        assert fitted.summary()["low"][1] > 1  # ten times the amplitude: e times the stations, and more
+    assert hits["poisson"] < 0.8
+    assert hits["negative-binomial"] == pytest.approx(0.9, abs=0.05)
 
 
 @parametrize_with_checks(
