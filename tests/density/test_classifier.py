@@ -131,6 +131,18 @@ def test_rows_may_be_pictures_or_frames():
     np.testing.assert_array_equal(by_name.predict(frame), BayesClassifier(Parametric("normal")).fit(X, Y).predict(X))
 
 
+def test_a_network_for_each_class():
+    bits = (_RNG.uniform(size=(160, 4)) < np.where(np.arange(160) % 2, 0.8, 0.3)[:, None]).astype(np.uint8)
+    labels = np.arange(160) % 2
+    bayes = BayesClassifier(latens.VAE(latents=1, epochs=2, random_state=0)).fit(bits, labels)
+    joint = np.column_stack([vae.score_samples(bits) for vae in bayes.densities_]) + np.log(0.5)
+    np.testing.assert_allclose(bayes.score_samples(bits), np.logaddexp(*joint.T), rtol=1e-9)
+    np.testing.assert_array_equal(bayes.predict(bits), joint.argmax(axis=1))
+    assert bayes.sample(20, random_state=0).dtype == np.uint8
+    with pytest.raises(InputError, match="without a network"):
+        bayes.save("never")
+
+
 WRONG = {
     "no y": (lambda: BayesClassifier(Histogram()).fit(X), "requires y"),
     "too few y": (lambda: BayesClassifier(Histogram()).fit(X, Y[:-1]), "240 rows, 239 y"),

@@ -122,6 +122,15 @@ def test_only_whole_columns_are_integrated():
     np.testing.assert_allclose(result.scores["normal"][: len(test)], exact, atol=1e-3)
 
 
+def test_a_network_s_masses_are_taken_as_they_are():
+    bits = (_RNG.uniform(size=(120, 3)) < 0.3).astype(np.uint8)
+    vae = latens.VAE(latents=1, epochs=2, random_state=0)
+    result = compare({"vae": vae, "normal": Parametric(Normal())}, bits, cv=2)
+    train, test = next(KFold(2, shuffle=True, random_state=0).split(bits))
+    np.testing.assert_array_equal(result.scores["vae"][: len(test)], vae.fit(bits[train]).score_samples(bits[test]))
+    assert line_of(result, "vae").cell_error == 0 < line_of(result, "normal").cell_error
+
+
 def test_missing_entries_take_no_part():
     X = COUNTS[:100].astype(float)
     X[::10] = np.nan

@@ -65,9 +65,10 @@ class ConditionalEstimator(BaseEstimator, ABC):
 class ConditionalDensity(RegressorMixin, ConditionalEstimator):
     r"""$p(y \mid x) = p(x, y) / p(x)$, with p(x, y) learnt by any density that conditions.
 
-    Under the joint normal this is linear regression; a mixture of normals gives curves, several branches and a spread
-    that depends on x, all in closed form. Entries of x may be missing (NaN) where the density takes them so. Where x
-    itself has density zero, that of y is undefined, and its logarithm given as -inf.
+    Under the joint normal this is linear regression, under a kernel density Nadaraya and Watson's; a mixture of normals
+    gives curves, several branches and a spread that depends on x, all in closed form. Entries of x may be missing (NaN)
+    where the density takes them so. Where x itself has density zero, that of y is undefined, and its logarithm given as
+    -inf.
 
     A density that was asked for a condition, such as ``Flow(condition="y")``, learns p(y | x) itself; means and
     quantiles are then those of a grid of 512 y, half a range beyond those fitted on either side.
