@@ -82,18 +82,17 @@ class Plane:
         """
         if self.grid is None:
             return self.exact(self.rows, self.log_weights)
-        spread = 2 * (float(np.ptp(self.log_weights)) + np.log(len(self.rows)) + KEPT)
-        kept = self.grid.within((16.0 + spread) ** 0.5)
+        kept = self.grid.within((16.0 + _spread(self.log_weights)) ** 0.5)
         rows, log_weights = self.rows[kept], self.log_weights[kept]
         few = len(rows) <= SCANNED and np.prod(np.ptp(rows, axis=0) / TILE + 1) <= SCANNED
-        return Tiles(rows, log_weights, spread, self.exact) if few else self.exact(rows, log_weights)
+        return Tiles(rows, log_weights, self.exact) if few else self.exact(rows, log_weights)
 
 
 class Tiles:
     """The sum of few rows: over those that matter anywhere in the square of side ``TILE`` in which a query lies."""
 
-    def __init__(self, rows: np.ndarray, log_weights: np.ndarray, spread: float, exact: Exact) -> None:
-        self.rows, self.log_weights, self.spread = rows, log_weights, spread
+    def __init__(self, rows: np.ndarray, log_weights: np.ndarray, exact: Exact) -> None:
+        self.rows, self.log_weights, self.spread = rows, log_weights, _spread(log_weights)
         self.columns = np.ascontiguousarray(rows.T)
         beyond = np.ptp(rows, axis=0).max() + GAP
         self.low, self.high, self.all = rows.min(axis=0) - beyond, rows.max(axis=0) + beyond, exact(rows, log_weights)
@@ -233,6 +232,11 @@ def _grid(rows: np.ndarray, log_weights: np.ndarray) -> Grid | None:
         if np.prod((high - low + 2 * EDGE + GAP) / STEP) <= max(1 << 17, len(rows)):
             return Grid(columns, log_weights, low, high, np.array([ends[0] < low, high < ends[1]]))
     return None
+
+
+def _spread(log_weights: np.ndarray) -> float:
+    """By how much the squared distance of a row that matters may exceed that of the nearest."""
+    return 2 * (float(np.ptp(log_weights)) + np.log(len(log_weights)) + KEPT)
 
 
 def _shape(size: np.ndarray) -> tuple[int, int]:
