@@ -167,7 +167,7 @@ def test_errors_are_those_of_repeated_samples(name):
         if key != "loc":
             estimates, claimed = np.log(estimates), claimed / estimates
         assert estimates.std() == pytest.approx(np.median(claimed), rel=0.25)
-        low, high = np.array([fit.confidence_intervals(0.9)[key] for fit in fits]).T
+        low, high = np.array([fit.confidence_interval(0.9)[key] for fit in fits]).T
         assert 0.84 < np.mean((low <= value) & (value <= high)) < 0.95
 
 
@@ -280,11 +280,11 @@ def plane():
 
 def test_intervals_stay_in_the_domain_and_are_wald_s():
     density = fitted("normal")
-    low, high = density.confidence_intervals(0.95)["loc"]
+    low, high = density.confidence_interval(0.95)["loc"]
     assert (low + high) / 2 == pytest.approx(density.params_["loc"])
     assert high - low == pytest.approx(2 * 1.959964 * density.standard_errors_["loc"], rel=1e-6)
     few = Parametric("gamma").fit([[0.1], [3.0], [1.0]])
-    for low, high in few.confidence_intervals(0.999).values():
+    for low, high in few.confidence_interval(0.999).values():
         assert 0 < low < high
 
 
@@ -302,7 +302,7 @@ def test_a_saved_family_is_the_one_fitted(name, tmp_path):
     again = storage.load(tmp_path / "p.safetensors")
     assert again.family_ == density.family_
     np.testing.assert_array_equal(again.score_samples(rows), density.score_samples(rows))
-    assert again.confidence_intervals() == density.confidence_intervals()
+    assert again.confidence_interval() == density.confidence_interval()
 
 
 def test_values_stand_for_names():

@@ -190,7 +190,7 @@ def test_columns_of_different_families_are_fitted_each_by_itself(tmp_path):
     each = [fitted(name) for name in MIXED]
     assert density.params_ == {j: pytest.approx(fit.params_, rel=1e-12) for j, fit in enumerate(each)}
     assert density.standard_errors_[2] == pytest.approx(each[2].standard_errors_, rel=1e-9)
-    assert density.confidence_intervals()[1]["shape"] == pytest.approx(each[1].confidence_intervals()["shape"])
+    assert density.confidence_interval()[1]["shape"] == pytest.approx(each[1].confidence_interval()["shape"])
     total = sum(fit.score_samples(rows[:, [j]]) for j, fit in enumerate(each))
     np.testing.assert_allclose(density.score_samples(rows), total, rtol=1e-12)
     assert density.aic_ == pytest.approx(sum(fit.aic_ for fit in each))

@@ -76,10 +76,10 @@ WRONG = {
     "uniform and censored": (lambda: Parametric("uniform").fit([[1.0], [2.0]], upper=[np.inf, 2.0]), "censored"),
     "cdf of two columns": (lambda: Parametric("normal").fit(plane()).cdf([0.0]), "one column"),
     "errors of a condition": (
-        lambda: Parametric("normal").fit(plane()).condition({0: 1.0}).confidence_intervals(),
+        lambda: Parametric("normal").fit(plane()).condition({0: 1.0}).confidence_interval(),
         "joint one",
     ),
-    "level": (lambda: fitted("normal").confidence_intervals(95), "level"),
+    "level": (lambda: fitted("normal").confidence_interval(95), "level"),
     "too few trials": (lambda: fitted("binomial", fixed={"n": 2}), "largest count"),
     "no mean": (lambda: Parametric("student-t", fixed={"df": 1.0}).fit(plane()).complete([[np.nan] * 3]), "no mean"),
     "condition of a simplex": (

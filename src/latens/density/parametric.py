@@ -218,7 +218,7 @@ class Parametric(DensityEstimator):
         check_one_column(self)
         return self._model.line(self.params_)
 
-    def confidence_intervals(self, level: float = 0.95) -> dict[Any, Any]:
+    def confidence_interval(self, level: float = 0.95) -> dict[Any, Any]:
         r"""Wald's intervals, $\hat u \pm z_{(1 + level) / 2}\, se(\hat u)$, by name.
 
         u is the parameter itself on the real line, its logarithm where it is positive, its logit in the unit interval,
