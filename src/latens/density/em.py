@@ -105,7 +105,7 @@ def maximise(shape: Shape, moments: Moments, ridge: float) -> Parameters:
     except np.linalg.LinAlgError:
         raise InputError(
             f"a component of the {len(weights)} has collapsed: its covariance is singular with reg_covar={ridge:g}; "
-            "raise reg_covar (1e-6), ask for fewer components, or leave out columns that others determine."
+            "raise reg_covar (1e-8), ask for fewer components, or leave out columns that others determine."
         ) from None
 
 

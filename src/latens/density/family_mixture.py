@@ -182,7 +182,8 @@ class Mixture(DensityEstimator):
     def cdf(self, x: ArrayLike) -> np.ndarray:
         """P(X <= x), of one column: (m,) for x (m,) or (m, 1)."""
         points = check_points(self, x)
-        return np.column_stack([part.cdf(points) for part in self.components_]) @ self.weights_
+        below = np.column_stack([part.cdf(points) for part in self.components_])
+        return (below * self.weights_).sum(axis=1) / self.weights_.sum()  # 1 to the last bit at infinity
 
     def quantile(self, q: ArrayLike) -> np.ndarray:
         """The least x with P(X <= x) >= q, of one column, to the last digits: (m,) for q (m,) in [0, 1]."""

@@ -1,8 +1,8 @@
 r"""Expectation maximisation where entries are missing.
 
 With the inverse covariance $\Lambda = P P^\top$ of a component, missing entries m given the observed ones o have the
-covariance $\Lambda_{mm}^{-1}$ and the mean $\mu_m - \Lambda_{mm}^{-1} \Lambda_{mo} (x_o - \mu_o)$. A row filled in by it
-is as far from the mean as its observed entries alone: $|P^\top (\hat x - \mu)|^2 = |x_o - \mu_o|^2_{\Sigma_{oo}^{-1}}$;
+covariance $\Lambda_{mm}^{-1}$ and the mean $\mu_m - \Lambda_{mm}^{-1} \Lambda_{mo} (x_o - \mu_o)$. Filled in by it a
+row is as far from the mean as its observed entries: $|P^\top (\hat x - \mu)|^2 = |x_o - \mu_o|^2_{\Sigma_{oo}^{-1}}$;
 and $|\Sigma_{oo}| = |\Sigma| \, |\Lambda_{mm}|$. So only matrices of the size of what is missing are inverted, one for
 each pattern of missing entries. The moments are those of the filled rows, and $\Lambda_{mm}^{-1}$.
 

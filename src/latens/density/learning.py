@@ -18,7 +18,7 @@ from latens.utils.validation import check_finite
 
 FOLDS = 5
 PATIENCE = 3
-COLLAPSED, FEW_COLLAPSED = 1e-4, 0.05
+COLLAPSED, FEW_COLLAPSED = 1e-3, 0.01
 SHORT, SHORT_TOL = 50, 1e-3
 FEW, FEW_INCOMPLETE = (8192, 256), (1024, 64)
 """On how many rows the starts run: in all, and for each component."""
@@ -206,10 +206,11 @@ def free_parameters(shape: Shape, k: int, d: int) -> int:
 
 
 def collapsed(shape: Shape, mixture: Parameters, ridge: float) -> np.ndarray:
-    """(k,) bool: whose own variance in some direction is less than the ridge, and than 1e-4 of the data's."""
-    mass, none = np.maximum(mixture.weights, 1e-300), np.zeros(mixture.covariances.shape)
-    floor = shape.least(shape.ridged(mass, none, ridge)) + shape.least(shape.ridged(mass, none, min(ridge, COLLAPSED)))
-    return np.broadcast_to(shape.least(mixture.covariances) < floor, mixture.weights.shape) & (ridge > 0)
+    """(k,) bool: whose own variance in some direction is less than a thousandth of the ridge."""
+    mass = np.maximum(mixture.weights, 1e-300)
+    floor = shape.least(shape.ridged(mass, np.zeros(mixture.covariances.shape), ridge))
+    held = shape.least(mixture.covariances) < (1 + COLLAPSED) * floor
+    return np.broadcast_to(held, mixture.weights.shape) & (ridge > 0)
 
 
 def candidates(most: int) -> Iterator[int]:

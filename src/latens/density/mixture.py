@@ -47,7 +47,7 @@ class GaussianMixture(DensityEstimator):
 
     The likelihood of a mixture is unbounded: a component may shrink onto a few rows. So what is climbed is
     $\frac1n \log L - \frac\lambda2 \sum_k \mathrm{tr}(S \Sigma_k^{-1})$ with S the covariance of the data and
-    $\lambda$ = ``reg_covar``, which adds $\lambda S / \pi_k$ to the covariances: nothing that is seen at 1e-6, unless
+    $\lambda$ = ``reg_covar``, which adds $\lambda S / \pi_k$ to the covariances: nothing that is seen at 1e-8, unless
     a component has collapsed; then a warning says so. (Where a hundredth of the rows makes S in some direction a
     hundred times larger, S is that of the others.) For "diag" S is the columns' variances, for "spherical" their mean;
     likewise for "full" and "tied" where entries are missing. Otherwise the fit of a linear map of the data is the map
@@ -61,7 +61,7 @@ class GaussianMixture(DensityEstimator):
     Args:
         n_components: their number K, or how it is chosen: "bic", "aic" (least) or "held-out" (the likelihood of five
             held-out fifths). Tried are K = 1, 2, ..., 8 and then by steps of a quarter, until three in a row are no
-            better; those in which more than 5 % of the weight has collapsed do not count.
+            better; those in which more than 1 % of the weight has collapsed do not count.
         covariance_type: "full" (each component its own matrix), "tied" (one matrix for all), "diag" (variances of the
             columns) or "spherical" (one variance).
         tol: EM stops where a step gains less, in nats a row.
@@ -108,7 +108,7 @@ class GaussianMixture(DensityEstimator):
         covariance_type: str = "full",
         *,
         tol: float = 1e-4,
-        reg_covar: float = 1e-6,
+        reg_covar: float = 1e-8,
         max_iter: int = 500,
         n_init: int = 5,
         init_params: str = "kmeans",
@@ -148,10 +148,11 @@ class GaussianMixture(DensityEstimator):
         if framed.lost and not self.reg_covar:
             raise InputError(
                 f"X varies in {x.shape[1] - framed.lost} directions of {x.shape[1]}: its covariance is singular with "
-                "reg_covar=0; raise reg_covar (1e-6), or leave out columns that others determine."
+                "reg_covar=0; raise reg_covar (1e-8), or leave out columns that others determine."
             )
         learner = Learner(framed.enter(x), share, self._settings(), check_random_state(self.random_state))
         volume = framed.log_volume(share @ ~np.isnan(x))
+        vars(self).pop("criterion_", None)
         fit = self._learn(learner, framed, volume, 1 / (share**2).sum())
         self.dtype_ = table.dtype
         self._keep(fit, framed, volume)
@@ -329,7 +330,8 @@ class GaussianMixture(DensityEstimator):
     def cdf(self, x: ArrayLike) -> np.ndarray:
         """P(X <= x), of one column: (m,) for x (m,) or (m, 1)."""
         points = check_points(self, x)
-        return ndtr((points[:, None] - self.means_[:, 0]) / self._deviations) @ self.weights_
+        below = ndtr((points[:, None] - self.means_[:, 0]) / self._deviations)
+        return (below * self.weights_).sum(axis=1) / self.weights_.sum()  # 1 to the last bit at infinity
 
     def quantile(self, q: ArrayLike) -> np.ndarray:
         """The x with P(X <= x) = q, of one column, to the last digits: (m,) for q (m,) in [0, 1]."""

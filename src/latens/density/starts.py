@@ -52,7 +52,7 @@ def start(rows: Rows, shape: Shape, k: int, how: str, ridge: float, rng: np.rand
 def _mixture(rows: Rows, shape: Shape, weighted: np.ndarray, centers: np.ndarray, ridge: float) -> Parameters:
     mass, means, covariances = rows.gather(shape, weighted, centers)
     share = np.maximum(mass, LEAST_MASS)
-    covariances = shape.ridged(np.full(len(mass), 1.0), shape.shrunk(share, covariances), max(ridge, 1e-9))
+    covariances = shape.ridged(np.full(len(mass), 1.0), shape.shrunk(share, covariances), max(ridge, 1e-6))
     weights = (mass + 0.1 / len(mass)) / 1.1
     return shape.mixture(weights, means, covariances)
 
