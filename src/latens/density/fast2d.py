@@ -42,8 +42,8 @@ KEPT = 14.0
 TRIMMED = (0.0, 1e-5, 1e-4, 1e-3, 1e-2)
 """Parts of the rows that may lie beyond each side of the grid."""
 
-TILE, BLOCK, SCANNED = 4.0, 256, 1 << 15
-"""Side of the squares of queries far from most rows, queries taken at a time, and rows looked through for each."""
+BLOCK, SCANNED = 256, 1 << 15
+"""Queries far from most rows that are taken at a time, and the rows looked through for each square of them."""
 
 Evaluate = Callable[[np.ndarray], np.ndarray]
 Exact = Callable[[np.ndarray, np.ndarray], Evaluate]
@@ -84,15 +84,16 @@ class Plane:
             return self.exact(self.rows, self.log_weights)
         kept = self.grid.within((16.0 + _spread(self.log_weights)) ** 0.5)
         rows, log_weights = self.rows[kept], self.log_weights[kept]
-        few = len(rows) <= SCANNED and np.prod(np.ptp(rows, axis=0) / TILE + 1) <= SCANNED
+        few = len(rows) <= SCANNED and np.prod(np.ptp(rows, axis=0) / 4 + 1) <= SCANNED
         return Tiles(rows, log_weights, self.exact) if few else self.exact(rows, log_weights)
 
 
 class Tiles:
-    """The sum of few rows: over those that matter anywhere in the square of side ``TILE`` in which a query lies."""
+    """The sum of few rows: over those that matter anywhere in the square in which a query lies."""
 
     def __init__(self, rows: np.ndarray, log_weights: np.ndarray, exact: Exact) -> None:
         self.rows, self.log_weights, self.spread = rows, log_weights, _spread(log_weights)
+        self.side = 30.0 * len(rows) ** -0.25
         self.columns = np.ascontiguousarray(rows.T)
         beyond = np.ptp(rows, axis=0).max() + GAP
         self.low, self.high, self.all = rows.min(axis=0) - beyond, rows.max(axis=0) + beyond, exact(rows, log_weights)
@@ -106,21 +107,19 @@ class Tiles:
 
     def _close(self, queries: np.ndarray) -> np.ndarray:
         found = np.empty(len(queries))
-        tiles = np.floor(queries / TILE)
+        tiles = np.floor(queries / self.side)
         order = np.lexsort(tiles.T)
         changes = np.flatnonzero((np.diff(tiles[order], axis=0) != 0).any(axis=1)) + 1
         for members in np.split(order, np.union1d(changes, np.arange(BLOCK, len(order), BLOCK))):
             if len(members):
-                found[members] = self._tile((tiles[members[0]] + 0.5) * TILE, queries[members])
+                found[members] = self._tile((tiles[members[0]] + 0.5) * self.side, queries[members])
         return found
 
     def _tile(self, centre: np.ndarray, queries: np.ndarray) -> np.ndarray:
         """Over the rows that, given the nearest one, are not too far from every point of the square."""
-        x, y = np.abs(self.columns - centre[:, None])
-        nearest = ((x + TILE / 2) ** 2 + (y + TILE / 2) ** 2).min()
-        near = np.flatnonzero(
-            np.maximum(x - TILE / 2, 0.0) ** 2 + np.maximum(y - TILE / 2, 0.0) ** 2 <= nearest + self.spread
-        )
+        half, (x, y) = self.side / 2, np.abs(self.columns - centre[:, None])
+        nearest = ((x + half) ** 2 + (y + half) ** 2).min()
+        near = np.flatnonzero(np.maximum(x - half, 0.0) ** 2 + np.maximum(y - half, 0.0) ** 2 <= nearest + self.spread)
         terms = cdist(queries, self.rows[near], "sqeuclidean")
         terms *= -0.5
         terms += self.log_weights[near]
@@ -216,9 +215,11 @@ class Grid:
 
     def within(self, reach: float) -> np.ndarray:
         """(n,) whether rows lie as near as that to where the grid does not serve, or beyond it."""
-        distance = STEP * distance_transform_edt(self.served)
+        height, width = self.shape
+        pairs = np.pad(self.served, [(0, height % 2), (0, width % 2)]).reshape(-1, 2, (width + 1) // 2, 2)
+        near = 2 * STEP * distance_transform_edt(pairs.all(axis=(1, 3))) <= reach + 3 * STEP
         kept = np.ones(len(self.inside), dtype=bool)
-        kept[self.inside] = (distance <= reach + 2 * STEP).ravel()[self.cell]
+        kept[self.inside] = near.repeat(2, axis=0).repeat(2, axis=1)[:height, :width].ravel()[self.cell]
         return kept
 
 
