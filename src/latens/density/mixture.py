@@ -152,7 +152,7 @@ class GaussianMixture(DensityEstimator):
             )
         learner = Learner(framed.enter(x), share, self._settings(), check_random_state(self.random_state))
         volume = framed.log_volume(share @ ~np.isnan(x))
-        vars(self).pop("criterion_", None)
+        self.__dict__.pop("criterion_", None)
         fit = self._learn(learner, framed, volume, 1 / (share**2).sum())
         self.dtype_ = table.dtype
         self._keep(fit, framed, volume)
