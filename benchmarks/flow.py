@@ -78,13 +78,13 @@ def zuko(X: np.ndarray, epochs: int | None) -> Fitted:
     return Fitted(score, epochs * (len(train) // size), f"{epochs} ({at})")
 
 
-def mixture(X: np.ndarray, epochs: int | None) -> Fitted:
-    """64 components of scikit-learn, full covariances."""
-    return Fitted(GaussianMixture(64, random_state=0, reg_covar=1e-3).fit(X).score_samples)
+def mixture(X: np.ndarray, epochs: int | None, floor: float = 1e-6) -> Fitted:
+    """64 components of scikit-learn, full covariances, with ``floor`` added to each variance; 1e-6 is its default."""
+    return Fitted(GaussianMixture(64, random_state=0, reg_covar=floor).fit(X).score_samples)
 
 
 def kernel(X: np.ndarray, epochs: int | None) -> Fitted:
-    """scikit-learn's; 0.2 is the best of 0.1, 0.2 ... 0.5 on the test rows."""
+    """scikit-learn's; 0.2 is the best of 0.1, 0.2 ... 0.5 on 400 of the test rows as they are."""
     return Fitted(KernelDensity(bandwidth=0.2).fit(X).score_samples)
 
 
@@ -93,6 +93,7 @@ CONTENDERS: dict[str, Callable[[np.ndarray, int | None], Fitted]] = {
     "latens Flow(kind='coupling')": lambda X, epochs: ours(X, epochs, kind="coupling"),
     "zuko NSF, by hand": zuko,
     "scikit-learn, mixture of 64": mixture,
+    "scikit-learn, mixture of 64, reg_covar=1e-3": lambda X, epochs: mixture(X, epochs, 1e-3),
     "scikit-learn, kernel density": kernel,
 }
 
