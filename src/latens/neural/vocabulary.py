@@ -20,8 +20,8 @@ from latens.utils.value import Value
 def vocabulary() -> dict[str, Callable[..., Any]]:
     """Every value and estimator of the library, by name.
 
-    >>> sorted(vocabulary())[:4]
-    ['AutoEncoder', 'Bernoulli', 'Beta', 'Categorical']
+    >>> vocabulary()["MLP"]((8,))
+    MLP((8,))
     """
     from latens import neural
 
