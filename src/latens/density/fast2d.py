@@ -47,6 +47,8 @@ BLOCK, SCANNED = 256, 1 << 15
 
 Evaluate = Callable[[np.ndarray], np.ndarray]
 Exact = Callable[[np.ndarray, np.ndarray], Evaluate]
+MANY = 1 << 14
+"""Queries whose surroundings on the grid are looked up at a time."""
 NODES = np.arange(POINTS) - (POINTS // 2 - 1)
 
 
@@ -203,6 +205,10 @@ class Grid:
 
     def interpolate(self, queries: np.ndarray) -> np.ndarray:
         """(m,) logarithms, of queries that are sure."""
+        parts = range(0, len(queries), MANY)
+        return np.log(np.concatenate([np.zeros(0), *(self._between_nodes(queries[i : i + MANY]) for i in parts)]))
+
+    def _between_nodes(self, queries: np.ndarray) -> np.ndarray:
         place = (queries - self.origin) / STEP
         node = np.floor(place).astype(np.int64)
         along, across = _lagrange(place[:, 0] - node[:, 0]), _lagrange(place[:, 1] - node[:, 1]).T.copy()
@@ -211,7 +217,7 @@ class Grid:
         total = np.zeros(len(queries))
         for i in range(POINTS):
             total += along[i] * np.einsum("mj,mj->m", runs[start + i * self.shape[1]], across)
-        return np.log(total)
+        return total
 
     def within(self, reach: float) -> np.ndarray:
         """(n,) whether rows lie as near as that to where the grid does not serve, or beyond it."""

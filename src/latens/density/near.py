@@ -11,8 +11,8 @@ from scipy.spatial.distance import cdist
 
 from latens.density.kernels import KERNELS, Kernel
 
-PAIRS = 1 << 20
-"""Of a query and a row, at most so many at a time, but for one query's own."""
+MANY, PAIRS = 1 << 12, 1 << 20
+"""Queries at a time, and pairs of a query and a row, but for one query's own."""
 KEPT = 25.0
 """Rows left out of a sum change it by at most e^-25, 1.4e-11, of its value."""
 FARTHEST = 1e150
@@ -52,18 +52,21 @@ class Near:
     def __call__(self, queries: np.ndarray) -> np.ndarray:
         """The sum's logarithm at each query: (m,)."""
         found = np.full(len(queries), -np.inf)
-        usual = (np.abs(queries) < FARTHEST).all(axis=1)
-        if not usual.all():
-            found[usual] = self(queries[usual])
-        elif len(queries):
-            cells = self.tree.query_ball_point(queries, self._reach(queries) + self.radius, return_sorted=True)
-            lengths = np.fromiter(map(len, cells), np.int64, len(cells))
-            cell = np.fromiter(chain.from_iterable(cells), np.int64, int(lengths.sum()))
-            sizes = np.bincount(np.repeat(np.arange(len(cells)), lengths), self.counts[cell], len(cells)).astype(int)
-            ends = np.cumsum(lengths)
-            for part in _portions(sizes):
-                inside = slice(ends[part.start] - lengths[part.start], ends[part.stop - 1])
-                found[part] = self._sum(queries[part], sizes[part], cell[inside])
+        usual = np.flatnonzero((np.abs(queries) < FARTHEST).all(axis=1))
+        for start in range(0, len(usual), MANY):
+            some = usual[start : start + MANY]
+            found[some] = self._of(queries[some])
+        return found
+
+    def _of(self, queries: np.ndarray) -> np.ndarray:
+        cells = self.tree.query_ball_point(queries, self._reach(queries) + self.radius, return_sorted=True)
+        lengths = np.fromiter(map(len, cells), np.int64, len(cells))
+        cell = np.fromiter(chain.from_iterable(cells), np.int64, int(lengths.sum()))
+        sizes = np.bincount(np.repeat(np.arange(len(cells)), lengths), self.counts[cell], len(cells)).astype(int)
+        ends, found = np.cumsum(lengths), np.empty(len(queries))
+        for part in _portions(sizes):
+            inside = slice(ends[part.start] - lengths[part.start], ends[part.stop - 1])
+            found[part] = self._sum(queries[part], sizes[part], cell[inside])
         return found
 
     def _reach(self, queries: np.ndarray) -> np.ndarray:
