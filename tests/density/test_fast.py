@@ -204,3 +204,13 @@ def test_a_large_plane_integrates_to_one():
     x, y = (np.linspace(a.min() - 2, a.max() + 2, 400) for a in rows.T)
     values = np.exp(density.score_samples(np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)))
     assert values.sum() * (x[1] - x[0]) * (y[1] - y[0]) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("d", [2, 12, 64])
+def test_a_full_matrix_keeps_scores_independent_of_other_rows(d):
+    rng = np.random.RandomState(11)
+    rows = rng.normal(size=(1000, d)) @ rng.normal(size=(d, d))
+    density = KernelDensity("scott").fit(rows)
+    scores, order = density.score_samples(rows), rng.permutation(1000)
+    for m in (1, 2, 3, 7, 100, 999):
+        np.testing.assert_array_equal(density.score_samples(rows[order[:m]]), scores[order[:m]])

@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import solve_triangular
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -344,10 +343,15 @@ def _plane(
 
 
 def _over(bandwidth: Any, x: np.ndarray) -> np.ndarray:
-    """B^-1 x for each row."""
+    """B^-1 x for each row; column by column, since LAPACK's last digits would depend on the number of rows."""
     if np.ndim(bandwidth) < 2:
         return x / bandwidth
-    return np.ascontiguousarray(solve_triangular(np.linalg.cholesky(bandwidth), x.T, lower=True).T)
+    white = x.T.copy()
+    for j, root in enumerate(np.linalg.cholesky(bandwidth)):
+        for k in range(j):
+            white[j] -= root[k] * white[k]
+        white[j] /= root[j]
+    return np.ascontiguousarray(white.T)
 
 
 def _times(bandwidth: Any, x: np.ndarray) -> np.ndarray:
