@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 from scipy.special import logsumexp
+from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 
 from latens.density import GaussianMixture, em, learning, starts
@@ -545,3 +546,11 @@ def test_bad_input_is_refused_in_one_line(case):
     with pytest.raises(InputError, match=message) as caught:
         mixture.fit(x)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_seed_finds_the_likeliest_groups_of_iris(seed):
+    rows = load_iris().data
+    mixture = GaussianMixture(3, random_state=seed).fit(rows)
+    assert 150 * mixture.score(rows) == pytest.approx(-180.186, abs=0.002)
+    assert not mixture.collapsed_.any()

@@ -81,12 +81,17 @@ class Given:
 
 @dataclass(frozen=True)
 class Learner:
-    """Rows in their frame, z (n, d), NaN where missing, with weights (n,) that sum to one."""
+    """Rows in their frame, z (n, d), NaN where missing, with weights (n,) that sum to one.
+
+    Every other start measures distances between standardised columns, z @ back: whitening brings groups closer that
+    lie far apart along the main direction, while standardised columns let one direction hide another.
+    """
 
     z: np.ndarray
     weights: np.ndarray
     settings: Settings
     rng: np.random.RandomState
+    back: np.ndarray | None = None
 
     @cached_property
     def rows(self) -> Data:
@@ -100,9 +105,9 @@ class Learner:
         if given.whole:
             return self._climb(self.rows, given.into(_nothing(k), self.settings.shape), given.before)
         few = self._thinned(k)
-        first = [few._begin(k, given) for _ in range(self.settings.n_init)]
+        first = [few._begin(k, given, None if i % 2 else self.back) for i in range(self.settings.n_init)]
         if len(first) > 1 and self.settings.max_iter:
-            first = [_likeliest([few._short._climb(few.rows, begin) for begin in first]).mixture]
+            first = [self._likeliest([few._short._climb(few.rows, begin) for begin in first]).mixture]
         if len(few.z) < len(self.z) and isinstance(self.rows, Rows):
             first = [self._climb(few.rows, first[0]).mixture]
         return self._climb(self.rows, first[0])
@@ -119,9 +124,16 @@ class Learner:
         s = self.settings
         return replace(self, settings=replace(s, tol=SHORT_TOL, max_iter=min(SHORT, s.max_iter)))
 
-    def _begin(self, k: int, given: Given) -> Parameters:
-        s, z = self.settings, np.ascontiguousarray(np.nan_to_num(self.z).T)
-        return given.into(starts.start(Rows(z, self.weights), s.shape, k, s.init_params, s.ridge, self.rng), s.shape)
+    def _begin(self, k: int, given: Given, metric: np.ndarray | None) -> Parameters:
+        s, rows = self.settings, Rows(np.ascontiguousarray(np.nan_to_num(self.z).T), self.weights)
+        return given.into(starts.start(rows, s.shape, k, s.init_params, s.ridge, self.rng, metric), s.shape)
+
+    def _likeliest(self, fits: list[Fit]) -> Fit:
+        """The first of those that only rounding tells apart; one that has collapsed only where all have."""
+        s = self.settings
+        sound = [fit for fit in fits if not collapsed(s.shape, fit.mixture, s.ridge).any()] or fits
+        best = max(fit.bounds[-1] for fit in sound)
+        return next(fit for fit in sound if fit.bounds[-1] > best - 1e-9)
 
     def _climb(self, rows: Data, begin: Parameters, before: float = -np.inf) -> Fit:
         s = self.settings
@@ -167,12 +179,6 @@ class Learner:
         mixture = rest.fit(k, Given()).mixture
         held = replace(self, z=self.z[out], weights=self.weights[out] / share)
         return share * held.rows.expect(self.settings.shape, mixture, False)[1]
-
-
-def _likeliest(fits: list[Fit]) -> Fit:
-    """The first of those that only rounding tells apart."""
-    best = max(fit.bounds[-1] for fit in fits)
-    return next(fit for fit in fits if fit.bounds[-1] > best - 1e-9)
 
 
 def _array(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray | None:

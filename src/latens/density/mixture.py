@@ -50,11 +50,12 @@ class GaussianMixture(DensityEstimator):
     $\lambda$ = ``reg_covar``, which adds $\lambda S / \pi_k$ to the covariances: nothing that is seen at 1e-8, unless
     a component has collapsed; then a warning says so. (Where a hundredth of the rows makes S in some direction a
     hundred times larger, S is that of the others.) For "diag" S is the columns' variances, for "spherical" their mean;
-    likewise for "full" and "tied" where entries are missing. Otherwise the fit of a linear map of the data is the map
-    of the fit, if the shape allows it.
+    likewise for "full" and "tied" where entries are missing. Otherwise what is climbed is the same for a linear map of
+    the data, if the shape allows it.
 
     A step is one matrix product over the features (1, x, x_i x_j) and its transpose, in a frame in which the data have
-    mean 0 and covariance 1. The starts take up to 50 steps on at most 8,192 rows (256 a component); the likeliest goes
+    mean 0 and covariance 1. Every other start groups rows there, the others rows with standardised columns: either
+    finds groups that the other does not. The starts take up to 50 steps on at most 8,192 rows (256 a component); the likeliest goes
     on, in the end with all rows. With many rows the first steps are in single precision, the last in double. Scores
     are always in double, by triangular factors.
 
@@ -67,7 +68,7 @@ class GaussianMixture(DensityEstimator):
         tol: EM stops where a step gains less, in nats a row.
         reg_covar: $\lambda$ above, in units of the covariance of the data.
         max_iter: the most steps; 0 leaves the start.
-        n_init: how many starts, of which the likeliest goes on.
+        n_init: how many starts, of which the likeliest that has not collapsed goes on.
         init_params: "kmeans" (k-means from k-means++ seeds), "k-means++" (the seeds), "random_from_data" (rows as
             seeds) or "random" (random responsibilities).
         weights_init, means_init, precisions_init: a start of yours, or parts of it: (K,), (K, d), and the inverse
@@ -150,7 +151,7 @@ class GaussianMixture(DensityEstimator):
                 f"X varies in {x.shape[1] - framed.lost} directions of {x.shape[1]}: its covariance is singular with "
                 "reg_covar=0; raise reg_covar (1e-8), or leave out columns that others determine."
             )
-        learner = Learner(framed.enter(x), share, self._settings(), check_random_state(self.random_state))
+        learner = Learner(framed.enter(x), share, self._settings(), check_random_state(self.random_state), framed.back)
         volume = framed.log_volume(share @ ~np.isnan(x))
         self.__dict__.pop("criterion_", None)
         fit = self._learn(learner, framed, volume, 1 / (share**2).sum())

@@ -43,10 +43,16 @@ def responsibilities(
     return _nearest(z, centers), centers
 
 
-def start(rows: Rows, shape: Shape, k: int, how: str, ridge: float, rng: np.random.RandomState) -> Parameters:
-    """A mixture of k components to begin with; ``rows`` are ordered."""
-    shares, centers = responsibilities(rows.z.T, rows.weights, k, how, rng)
-    return _mixture(rows, shape, shares * rows.weights, centers, ridge)
+def start(
+    rows: Rows, shape: Shape, k: int, how: str, ridge: float, rng: np.random.RandomState, metric: np.ndarray | None
+) -> Parameters:
+    """A mixture of k components to begin with; ``rows`` are ordered, and their distances are those of z @ metric."""
+    z = rows.z.T
+    shares, centers = responsibilities(z if metric is None else z @ metric, rows.weights, k, how, rng)
+    weighted = shares * rows.weights
+    if metric is not None:
+        centers = weighted @ z / np.maximum(weighted.sum(1), LEAST_MASS)[:, None]
+    return _mixture(rows, shape, weighted, centers, ridge)
 
 
 def _mixture(rows: Rows, shape: Shape, weighted: np.ndarray, centers: np.ndarray, ridge: float) -> Parameters:
