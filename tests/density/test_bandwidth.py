@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 from scipy.special import eval_hermitenorm
 
 from latens.density import KernelDensity
-from latens.density.bandwidth import automatic, improved_sheather_jones, likelihood, sheather_jones
+from latens.density.kernel.bandwidth import automatic, improved_sheather_jones, likelihood, sheather_jones
 from latens.utils.errors import InputError
 
 

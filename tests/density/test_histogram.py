@@ -7,10 +7,11 @@ import pytest
 from scipy import stats
 from sklearn.base import clone
 
-from latens.density import DensityEstimator, Histogram, blocks
-from latens.density.bins import MANY_BINS, NAMES, RULES, _penalised, bin_edges
-from latens.density.blocks import bayesian_blocks
-from latens.density.histogram import _bin_of
+from latens.density import DensityEstimator, Histogram
+from latens.density.histogram import blocks
+from latens.density.histogram.bins import MANY_BINS, NAMES, RULES, _penalised, bin_edges
+from latens.density.histogram.blocks import bayesian_blocks
+from latens.density.histogram.estimator import _bin_of
 from latens.utils.errors import InputError
 
 RNG = np.random.RandomState(0)

@@ -9,7 +9,7 @@ from scipy.special import logsumexp
 
 import latens
 from latens.density import KernelDensity
-from latens.density.kernels import KERNELS
+from latens.density.kernel.kernels import KERNELS
 from latens.utils.errors import InputError
 
 RNG = np.random.RandomState(0)

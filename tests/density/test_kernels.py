@@ -7,7 +7,7 @@ from scipy.integrate import quad
 from scipy.special import gamma
 from sklearn.neighbors import KernelDensity
 
-from latens.density.kernels import KERNELS
+from latens.density.kernel.kernels import KERNELS
 
 DIMENSIONS = (1, 2, 3, 8)
 

@@ -108,7 +108,9 @@ PLANE = {
     "Gaussian kernels of a matrix": Case(lambda: KernelDensity([[0.5, 0.1], [0.1, 0.2]]), "correlated", moves=False),
     "Local kernels": Case(lambda: KernelDensity("scott", adaptive=True), "correlated", repeats=False),
     "Epanechnikov kernels": Case(lambda: KernelDensity([0.9, 1.8, 0.5], "epanechnikov"), "three", moves=False),
-    "Reflected kernels of a plane": Case(lambda: KernelDensity(0.4, bounds=[(-6, None), None]), "two groups", moves=False),
+    "Reflected kernels of a plane": Case(
+        lambda: KernelDensity(0.4, bounds=[(-6, None), None]), "two groups", moves=False
+    ),
     "Histogram": Case(lambda: Histogram(6), "two groups"),
     "Gaussians": Case(lambda: GaussianMixture(2, random_state=0), "two groups"),
     "Gaussians of one covariance": Case(lambda: GaussianMixture(2, "tied", random_state=0), "two groups"),

@@ -10,8 +10,9 @@ from sklearn.base import is_classifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latens
-from latens.density import LogisticRegression, Separation, logistic
-from latens.density.separation import grows_forever
+from latens.density import LogisticRegression, Separation
+from latens.density.regression import logistic
+from latens.density.regression.separation import grows_forever
 from latens.utils.errors import InputError
 
 _RNG = np.random.RandomState(0)
@@ -199,7 +200,7 @@ def test_a_saved_one_says_the_same(y, tmp_path):
     np.testing.assert_array_equal(loaded.predict(X), fitted.predict(X))
 
 
-@pytest.mark.filterwarnings("ignore::latens.density.separation.Separation")
+@pytest.mark.filterwarnings("ignore::latens.density.regression.separation.Separation")
 @parametrize_with_checks([LogisticRegression(), LogisticRegression(ridge=1.0, fit_intercept=False)])
 def test_scikit_learn_checks(estimator, check):
     assert is_classifier(estimator)

@@ -8,12 +8,13 @@ from scipy.special import logsumexp
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 
-from latens.density import GaussianMixture, em, learning, starts
-from latens.density.covariances import upper
-from latens.density.em import Rows
-from latens.density.incomplete import IncompleteRows
-from latens.density.learning import candidates
-from latens.density.shapes import SHAPES
+from latens.density import GaussianMixture
+from latens.density.mixture import em, learning, starts
+from latens.density.mixture.covariances import upper
+from latens.density.mixture.em import Rows
+from latens.density.mixture.incomplete import IncompleteRows
+from latens.density.mixture.learning import candidates
+from latens.density.mixture.shapes import SHAPES
 from latens.utils.errors import InputError
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "tabular" / "small_r"

@@ -11,7 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latens
 from latens.density import Regression
-from latens.density.separation import Separation
+from latens.density.regression.separation import Separation
 from latens.utils.errors import InputError
 
 _RNG = np.random.RandomState(0)

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 from latens.density import two_sample_test
-from latens.density.two_sample import _mann_whitney
+from latens.density.comparison.two_sample import _mann_whitney
 from latens.utils.errors import InputError
 
 _RNG = np.random.RandomState(0)

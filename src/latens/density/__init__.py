@@ -14,18 +14,18 @@ prior. Nothing in this room imports torch.
 """
 
 from latens.density.base import DensityEstimator
-from latens.density.classifier import BayesClassifier
-from latens.density.comparison import compare
-from latens.density.conditional import ConditionalDensity, ConditionalEstimator
-from latens.density.family_mixture import Mixture
-from latens.density.histogram import Histogram
-from latens.density.kernel import KernelDensity
-from latens.density.logistic import LogisticRegression
-from latens.density.mixture import GaussianMixture
-from latens.density.parametric import Parametric
-from latens.density.regression import Regression
-from latens.density.separation import Separation
-from latens.density.two_sample import two_sample_test
+from latens.density.comparison.compare import compare
+from latens.density.comparison.two_sample import two_sample_test
+from latens.density.conditional.classifier import BayesClassifier
+from latens.density.conditional.estimator import ConditionalDensity, ConditionalEstimator
+from latens.density.histogram.estimator import Histogram
+from latens.density.kernel.estimator import KernelDensity
+from latens.density.mixture.gaussian import GaussianMixture
+from latens.density.mixture.mixture import Mixture
+from latens.density.parametric.estimator import Parametric
+from latens.density.regression.linear import Regression
+from latens.density.regression.logistic import LogisticRegression
+from latens.density.regression.separation import Separation
 
 __all__ = [
     "BayesClassifier",

@@ -1,0 +1,1 @@
+"""Densities of y given x, and the classifier that any density makes."""

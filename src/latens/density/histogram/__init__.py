@@ -1,0 +1,1 @@
+"""Histograms: where bins begin and end, and the weight in each."""

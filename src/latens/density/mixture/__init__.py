@@ -1,0 +1,1 @@
+"""Mixtures: of Gaussians, by expectation maximisation in one matrix product a step, and of any other densities."""

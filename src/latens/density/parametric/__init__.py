@@ -1,0 +1,1 @@
+"""Maximum likelihood of a family: which family, its parameters, and whether it fits."""

@@ -1,0 +1,1 @@
+"""Regression by maximum likelihood: of numbers, counts and classes."""
