@@ -52,11 +52,11 @@ def plot(
     rows = _rows(density, X)
     d = density.n_features_in_
     if kind == "qq":
-        return _quantiles(density, rows, _axes(ax))
+        return _quantiles(density, rows, axes(ax))
     if d == 1:
-        return _line(density, rows, _axes(ax))
+        return _line(density, rows, axes(ax))
     if d == 2:
-        return _plane(density, rows, _axes(ax, (5.6, 4.6)))
+        return _plane(density, rows, axes(ax, (5.6, 4.6)))
     if ax is not None:
         raise InputError(f"a density of {d} columns is drawn as a corner of several axes; leave ax out")
     return _corner(density, rows)
@@ -73,7 +73,7 @@ def _rows(density: DensityEstimator, X: ArrayLike | None) -> np.ndarray | None:
     return rows[np.isfinite(rows).all(axis=1)]
 
 
-def _axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.0)) -> Axes:
+def axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.0)) -> Axes:
     if ax is None:
         from matplotlib.figure import Figure
 
@@ -306,7 +306,7 @@ def _corner(density: DensityEstimator, rows: np.ndarray | None) -> Figure | SubF
     low, high = np.quantile(seen, [0.002, 0.998], axis=0)
     for i in range(d):
         for j in range(d):
-            ax = _axes(grid[i, j])
+            ax = axes(grid[i, j])
             if j > i:
                 ax.set_axis_off()
                 continue

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +20,10 @@ from latens.density.conditional import conditioning
 from latens.density.validation import check_table, check_weights
 from latens.utils.errors import InputError
 from latens.utils.validation import check_finite, check_fraction
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
 
 
 class ConditionalEstimator(BaseEstimator, ABC):
@@ -49,6 +53,20 @@ class ConditionalEstimator(BaseEstimator, ABC):
     @abstractmethod
     def sample(self, X: Any, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
         """One y drawn from p(y | x) for each row of ``X``: (n,)."""
+
+    def plot(self, X: Any, y: ArrayLike, *, ax: Axes | None = None) -> Figure | SubFigure:
+        """p(y | x) over one column x: the mean with bands that hold 50 and 95 %, or the probability of each class.
+
+        Args:
+            X, y: the rows to set beside it: (n, 1) and (n,).
+            ax: where to draw; a figure of its own by default.
+
+        Raises:
+            InputError: x has several columns, or X and y are not alike in length.
+        """
+        from latens.density.conditional.plot import plot
+
+        return plot(self, X, y, ax=ax)
 
     def save(self, path: str | Path) -> None:
         """Writes what was fitted to one file (or to ``model.safetensors`` in a folder), for ``latens.load``.
