@@ -11,7 +11,8 @@ from torch import nn
 from latens import VAE
 from latens.distributions import Normal, noise
 from latens.metrics import evaluate
-from latens.models import Model, clamp, draw, locate, sample
+from latens.models import Model, clamp, draw, encode, locate, sample
+from latens.nn import MLP
 from latens.objectives import ELBO, Distortion, FreeBits, ImportanceWeighted, Rate
 
 TOP_TO_MIDDLE, S1, S0 = 1.2, 0.5, 0.8
@@ -142,6 +143,25 @@ def test_the_located_choices_are_the_exact_posterior_means():
     torch.testing.assert_close(means[0][:, 0], a * joint @ C)
     torch.testing.assert_close(means[1][:, 0], (a**2 + s1**2) * joint @ C)
     torch.testing.assert_close(likelihood.mean, means[1] * C)
+
+
+def test_encoding_is_locating_without_the_likelihood():
+    model = TwoLevels(C)
+    for known in (None, 2):
+        model.choices = known
+        for mine, theirs in zip(encode(model, X), locate(model, X)[0], strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=0.0, atol=0.0)
+
+
+def test_codes_are_made_without_decoding():
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    vae = VAE(latents=2, encoder=MLP((8,)), decoder=MLP((8,)), epochs=1, random_state=0).fit(rows)
+    calls = []
+    vae.model_.likelihood.register_forward_hook(lambda *_: calls.append(1))
+    codes = vae.transform(rows)
+    assert not calls
+    np.testing.assert_allclose(vae.inverse_transform(codes), vae.reconstruct(rows), rtol=1e-5)
+    assert calls
 
 
 def test_noise_is_keyed_by_row_at_every_level():

@@ -9,7 +9,7 @@ from latens.models.base import Choose, Model
 from latens.models.conditional import Conditional, ConditionalDistribution, Free, StandardNormal
 from latens.models.draw import Draw, Latent, draw
 from latens.models.flow import Explicit, NormalizingFlow
-from latens.models.handlers import clamp, locate, sample
+from latens.models.handlers import clamp, encode, locate, sample
 from latens.models.vae import VariationalAutoencoder
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "VariationalAutoencoder",
     "clamp",
     "draw",
+    "encode",
     "locate",
     "sample",
 ]

@@ -14,7 +14,13 @@ Choose = Callable[[Distribution, Distribution | None], Tensor]
 
 
 class Model(nn.Module, ABC):
-    """p(x, z) and q(z | x), told as one function."""
+    """p(x, z) and q(z | x), told as one function.
+
+    Attributes:
+        choices: how many choices it makes, where that is always the same.
+    """
+
+    choices: int | None = None
 
     @abstractmethod
     def forward(

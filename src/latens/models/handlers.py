@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from torch import Tensor
 
@@ -39,6 +40,25 @@ def clamp(values: Sequence[Tensor]) -> Choose:
         return value
 
     return choose
+
+
+class _Chosen(Exception):
+    """All choices are made."""
+
+
+def encode(model: Model, x: Tensor, **given: Tensor | None) -> list[Tensor]:
+    """The posterior mean of each choice, ``(B, *)``, without p(x | z) where the model says how many it makes."""
+    means: list[Tensor] = []
+
+    def choose(p: Distribution, q: Distribution | None) -> Tensor:
+        means.append((p if q is None else q).mean)
+        if len(means) == model.choices:
+            raise _Chosen
+        return means[-1]
+
+    with suppress(_Chosen):
+        model(choose, x, **given)
+    return means
 
 
 def locate(model: Model, x: Tensor, **given: Tensor | None) -> tuple[list[Tensor], Distribution]:

@@ -20,6 +20,8 @@ class VariationalAutoencoder(Model):
     Reference: Kingma and Welling, *Auto-encoding variational Bayes*, 2014; Rezende, Mohamed and Wierstra, 2014.
     """
 
+    choices = 1
+
     def __init__(
         self,
         posterior: ConditionalDistribution,

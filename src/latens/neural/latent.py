@@ -12,7 +12,7 @@ from torch import Tensor
 
 from latens.data import Schema
 from latens.distributions import Distribution, Family
-from latens.models import clamp, locate, sample
+from latens.models import clamp, encode, locate, sample
 from latens.neural import defaults
 from latens.neural.base import Defaults, Network, NeuralDensity
 from latens.neural.progress import active_units
@@ -75,7 +75,7 @@ class LatentDensity(NeuralDensity):
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """E_q[z | x], the posterior mean of each row: ``(n, latents)``."""
-        return self._map(X, y, lambda rows, x, beside: _flat(locate(self.model_, self.units_(x), context=beside)[0]))
+        return self._map(X, y, lambda rows, x, beside: _flat(encode(self.model_, self.units_(x), context=beside)))
 
     def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:
         return self.model_(clamp(self._cut(z)), context=context).mean
