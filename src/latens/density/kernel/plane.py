@@ -95,16 +95,17 @@ class Tiles:
 
     def __init__(self, rows: np.ndarray, log_weights: np.ndarray, exact: Exact) -> None:
         self.rows, self.log_weights, self.spread = rows, log_weights, _spread(log_weights)
-        self.side = 30.0 * len(rows) ** -0.25
+        self.side = 60.0 * len(rows) ** -0.25
         self.columns = np.ascontiguousarray(rows.T)
         beyond = np.ptp(rows, axis=0).max() + GAP
-        self.low, self.high, self.all = rows.min(axis=0) - beyond, rows.max(axis=0) + beyond, exact(rows, log_weights)
+        self.low, self.high, self.exact = rows.min(axis=0) - beyond, rows.max(axis=0) + beyond, exact
 
     def __call__(self, queries: np.ndarray) -> np.ndarray:
         close = ((self.low <= queries) & (queries <= self.high)).all(axis=1)
         found = np.empty(len(queries))
         found[close] = self._close(queries[close])
-        found[~close] = self.all(queries[~close])
+        if not close.all():
+            found[~close] = self.exact(self.rows, self.log_weights)(queries[~close])
         return found
 
     def _close(self, queries: np.ndarray) -> np.ndarray:
@@ -118,10 +119,17 @@ class Tiles:
         return found
 
     def _tile(self, centre: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        """Over the rows that, given the nearest one, are not too far from every point of the square."""
-        half, (x, y) = self.side / 2, np.abs(self.columns - centre[:, None])
-        nearest = ((x + half) ** 2 + (y + half) ** 2).min()
-        near = np.flatnonzero(np.maximum(x - half, 0.0) ** 2 + np.maximum(y - half, 0.0) ** 2 <= nearest + self.spread)
+        """Over the rows x that may matter beside y, the one nearest to the centre, c.
+
+        At c + v, |q - x|^2 - |q - y|^2 = |c - x|^2 - |c - y|^2 - 2 v (x - y), and each |v_k| is at most side / 2.
+        """
+        away = self.columns - centre[:, None]
+        squared = away[0] ** 2 + away[1] ** 2
+        nearest = squared.argmin()
+        limit = squared[nearest] + self.spread
+        away -= away[:, nearest, None]
+        np.abs(away, out=away)
+        near = np.flatnonzero(squared - self.side * (away[0] + away[1]) <= limit)
         terms = cdist(queries, self.rows[near], "sqeuclidean")
         terms *= -0.5
         terms += self.log_weights[near]

@@ -57,6 +57,8 @@ class Support:
         Raises:
             InputError: a row lies outside.
         """
+        if np.isinf(self.ends).all():
+            return rows
         rows = self._wrapped(rows)
         outside = (rows < self.ends[:, 0]) | (rows > self.ends[:, 1])
         if outside.any():
