@@ -152,3 +152,12 @@ def test_a_matrix_must_be_positive_definite():
     for wrong in ([[1.0, 2.0], [2.0, 1.0]], [[1.0, 0.5], [0.0, 1.0]]):
         with pytest.raises(InputError, match="symmetric positive definite"):
             KernelDensity(wrong).fit(np.eye(2))
+
+
+@pytest.mark.parametrize("rule", [improved_sheather_jones, sheather_jones, automatic])
+@pytest.mark.parametrize("power", [-160, -100, 100, 160])
+def test_a_rule_of_one_column_goes_with_its_unit(rule, power):
+    name = {improved_sheather_jones: "isj", sheather_jones: "sheather-jones", automatic: "auto"}[rule]
+    x, unit = rows(300), 2.0**power
+    fitted = KernelDensity(name, adaptive=False).fit(unit * x[:, None])
+    assert fitted.bandwidth_ / unit == pytest.approx(rule(x), rel=1e-3)

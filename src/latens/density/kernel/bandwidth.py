@@ -65,7 +65,8 @@ def _of_line(rule: str, x: np.ndarray, w: np.ndarray | None) -> float | None:
     if x[0] == x[-1]:
         return None
     if rule in LINE:
-        return LINE[rule](x, w)
+        unit = float(2.0 ** np.round(np.log2(spread(x, w))))  # roughness goes with its power -15
+        return LINE[rule](x / unit, w) * unit
     deviation = float(covariance(x[:, None], w)[0, 0] ** 0.5)
     if rule in FACTORS:
         return deviation * FACTORS[rule](kish(w, len(x)), 1)
