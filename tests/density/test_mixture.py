@@ -555,3 +555,24 @@ def test_every_seed_finds_the_likeliest_groups_of_iris(seed):
     mixture = GaussianMixture(3, random_state=seed).fit(rows)
     assert 150 * mixture.score(rows) == pytest.approx(-180.186, abs=0.002)
     assert not mixture.collapsed_.any()
+
+
+def test_where_no_component_has_a_density_its_weight_is_what_is_left():
+    mixture = GaussianMixture(2, random_state=0).fit(groups(k=2))
+    far = np.array([[1e200, 0.0, 0.0]])
+    assert mixture.score_samples(far)[0] == -np.inf
+    np.testing.assert_allclose(mixture.predict_proba(far)[0], mixture.weights_, rtol=1e-12)
+    assert mixture.predict(far)[0] == mixture.weights_.argmax()
+    assert np.isfinite(mixture.complete([[1e200, np.nan, 0.0]])).all()
+    np.testing.assert_allclose(mixture.condition({0: 1e200}).weights_, mixture.weights_, rtol=1e-12)
+
+
+def test_a_component_that_what_is_known_rules_out_costs_no_warning():
+    x = np.random.RandomState(0).normal(size=(200, 2))
+    mixture = GaussianMixture(2, random_state=0).fit(np.r_[x, x + 1000])
+    given = mixture.condition({0: 0.0})
+    at = np.array([[0.3]])
+    expected = mixture.score_samples([[0.0, 0.3]]) - mixture.score_samples([[0.0, np.nan]])
+    np.testing.assert_allclose(given.score_samples(at), expected, rtol=1e-10)
+    assert given.predict_proba(at).max() == 1
+    assert given.predict_proba([[np.nan]]).max() == 1

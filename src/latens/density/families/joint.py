@@ -40,7 +40,8 @@ def distances(X: Array, mean: Array, whiten: Array) -> Array:
     n, d = X.shape
     blocks = np.zeros((-(-n // _ROWS), _ROWS, d))
     blocks.reshape(-1, d)[:n] = X - mean
-    return np.square(blocks @ whiten.T).sum(axis=2).reshape(-1)[:n]
+    with np.errstate(over="ignore"):
+        return np.square(blocks @ whiten.T).sum(axis=2).reshape(-1)[:n]
 
 
 @dataclass(frozen=True, repr=False)

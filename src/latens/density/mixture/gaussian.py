@@ -234,12 +234,12 @@ class GaussianMixture(DensityEstimator):
         return logsumexp(self._log_joint(X), axis=1)
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """P(component | observed entries) of each row of ``X`` (n, d): (n, K)."""
-        return missing.posteriors(self._log_joint(X))
+        """P(component | observed entries) of each row of ``X`` (n, d): (n, K); its weight where none has a density."""
+        return missing.responsibilities(self._table(X), self._shape, self._mixture)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The likeliest component of each row of ``X`` (n, d): (n,) of 0 to K - 1."""
-        return self._log_joint(X).argmax(axis=1)
+        return self.predict_proba(X).argmax(axis=1)
 
     def fit_predict(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> np.ndarray:
         """The likeliest component of each row of ``X`` after fitting it."""
@@ -315,7 +315,7 @@ class GaussianMixture(DensityEstimator):
             mixture.means[:, ~known]
             + ((row[known] - mixture.means[:, known])[:, None, :] @ slopes.swapaxes(1, 2))[:, 0]
         )
-        weights = missing.posteriors(missing.log_joint(row[None], shape, mixture))[0]
+        weights = missing.responsibilities(row[None], shape, mixture)[0]
         return self._of(Parameters(weights, means, covariances, roots), ~known)
 
     def _of(self, mixture: Parameters, columns: np.ndarray) -> GaussianMixture:

@@ -40,8 +40,21 @@ def log_joint(x: np.ndarray, shape: Shape, mixture: Parameters) -> np.ndarray:
             part = shape.marginal(mixture, np.flatnonzero(observed))
             found[rows] = _in_blocks(x[rows][:, observed], shape, part, PATTERN_BLOCK)
         else:
-            found[rows] = np.log(mixture.weights)
+            found[rows] = _log_weights(mixture)
     return found
+
+
+def responsibilities(x: np.ndarray, shape: Shape, mixture: Parameters) -> np.ndarray:
+    """P(component | observed entries): (n, k); the weight of each where no component has a density."""
+    log = log_joint(x, shape, mixture)
+    log[np.isneginf(log).all(axis=1)] = _log_weights(mixture)
+    return posteriors(log)
+
+
+def _log_weights(mixture: Parameters) -> np.ndarray:
+    """(k,), -inf for components that what is known rules out."""
+    with np.errstate(divide="ignore"):
+        return np.log(mixture.weights)
 
 
 def _in_blocks(x: np.ndarray, shape: Shape, mixture: Parameters, size: int) -> np.ndarray:
@@ -50,7 +63,8 @@ def _in_blocks(x: np.ndarray, shape: Shape, mixture: Parameters, size: int) -> n
     found = np.empty((len(padded), len(constant)))
     for at in range(0, len(padded), size):
         u = shape.standardise(padded[at : at + size] - mixture.means[:, None, :], mixture.roots)
-        found[at : at + size] = (constant[:, None] - np.square(u).sum(axis=2) / 2).T
+        with np.errstate(over="ignore"):
+            found[at : at + size] = (constant[:, None] - np.square(u).sum(axis=2) / 2).T
     return found[:n]
 
 
@@ -59,7 +73,7 @@ def expected(x: np.ndarray, shape: Shape, mixture: Parameters) -> np.ndarray:
     filled = x.copy()
     for observed, rows in patterns(x):
         if not observed.all():
-            posterior = posteriors(log_joint(x[rows], shape, mixture))
+            posterior = responsibilities(x[rows], shape, mixture)
             means, _ = _given(x[rows], observed, shape, mixture)
             filled[np.ix_(rows, ~observed)] = np.einsum("nk,knm->nm", posterior, means)
     return filled
@@ -70,7 +84,7 @@ def drawn(x: np.ndarray, shape: Shape, mixture: Parameters, rng: np.random.Rando
     filled = x.copy()
     for observed, rows in patterns(x):
         if not observed.all():
-            below = np.cumsum(posteriors(log_joint(x[rows], shape, mixture)), axis=1)
+            below = np.cumsum(responsibilities(x[rows], shape, mixture), axis=1)
             component = (below < rng.uniform(size=(len(rows), 1)) * below[:, -1:]).sum(1)
             means, roots = _given(x[rows], observed, shape, mixture)
             here = means[component, np.arange(len(rows))]
