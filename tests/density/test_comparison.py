@@ -17,6 +17,7 @@ from latens.density import (
     Histogram,
     KernelDensity,
     LogisticRegression,
+    Mixture,
     Parametric,
     Regression,
     compare,
@@ -129,6 +130,36 @@ def test_a_network_s_masses_are_taken_as_they_are():
     train, test = next(KFold(2, shuffle=True, random_state=0).split(bits))
     np.testing.assert_array_equal(result.scores["vae"][: len(test)], vae.fit(bits[train]).score_samples(bits[test]))
     assert line_of(result, "vae").cell_error == 0 < line_of(result, "normal").cell_error
+
+
+def test_of_a_product_of_families_only_the_continuous_columns_are_integrated():
+    X = np.column_stack([COUNTS[:150, 0], _RNG.poisson(2.0, size=150), PLANE[:, 0]])
+    family = ("normal", "poisson", "normal")
+    result = compare({"one": Parametric(family), "two": Mixture(Parametric(family), 1)}, X, cv=2)
+    train, test = next(KFold(2, shuffle=True, random_state=0).split(X))
+    first, last = (stats.norm(X[train, j].mean(), X[train, j].std()) for j in (0, 2))
+    exact = np.log(first.cdf(X[test, 0] + 0.5) - first.cdf(X[test, 0] - 0.5)) + last.logpdf(X[test, 2])
+    exact += stats.poisson(X[train, 1].mean()).logpmf(X[test, 1])
+    np.testing.assert_allclose(result.scores["one"][: len(test)], exact, atol=2e-3)
+    np.testing.assert_allclose(result.scores["two"], result.scores["one"], atol=1e-9)
+
+
+def test_bars_narrower_than_a_thousandth_are_no_masses():
+    X = np.tile([[0.0], [1.0], [2.0], [5.0]], (10, 1))
+    spikes = KernelDensity(1e-4, "tophat")
+    assert spikes.fit(X).score(X) > 1.0
+    np.testing.assert_allclose(compare({"spikes": spikes}, X, cv=KFold(5)).scores["spikes"], np.log(0.25), atol=1e-6)
+
+
+def test_every_estimator_says_whether_its_scores_are_masses():
+    X, y, kinds = COUNTS[:60], COUNTS[60:120, 0], np.repeat([0, 1], 30)
+    for noise in ("normal", "student-t", "poisson", "negative-binomial"):
+        assert Regression(noise).fit(X, y).is_mass == (noise in ("poisson", "negative-binomial"))
+    assert LogisticRegression().fit(X, np.tile([0, 1], 30)).is_mass
+    assert BayesClassifier(Parametric("poisson")).fit(X, kinds).is_mass
+    assert not BayesClassifier(Parametric("normal")).fit(X, kinds).is_mass
+    assert ConditionalDensity(Parametric(("normal", "poisson"))).fit(X, y).is_mass
+    assert not ConditionalDensity(Parametric(("poisson", "normal"))).fit(X, y).is_mass
 
 
 def test_missing_entries_take_no_part():

@@ -65,6 +65,11 @@ class DensityEstimator(DensityMixin, BaseEstimator, ABC):
         """Whether scores are logarithms of probabilities (counting measure), not of densities (Lebesgue's)."""
         return False
 
+    @property
+    def _masses(self) -> bool | np.ndarray:
+        """Of which columns scores are masses: all, none, or (d,)."""
+        return self.is_mass
+
     @abstractmethod
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
         """``n_samples`` new rows drawn from p(x), in the shape, dtype and range of what was fitted."""

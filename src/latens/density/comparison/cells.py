@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 from scipy.stats import qmc
 from sklearn.base import is_classifier
 
 _REPLICATES, _POINTS = 4, 16
-_PROBED, _ASIDE = 20, 1e-3
 _CANCELS = 1e-4
 
 Shifted = Callable[[np.ndarray], np.ndarray]
@@ -55,7 +55,8 @@ class Cells:
     def score(self, density: Any, rows: Any, y: np.ndarray | None) -> tuple[np.ndarray, float]:
         """log p of each row (n,), and the standard error of its mean that integration leaves."""
         given = () if y is None else (y,)
-        if not len(self.columns) or is_classifier(density) or not self._is_continuous(density, rows, y):
+        columns = self._continuous(density, rows)
+        if not len(columns) or is_classifier(density):
             return np.asarray(density.score_samples(rows, *given)), 0.0
         single = y is None and np.shape(rows)[1:] == (1,) and hasattr(density, "cdf")
         if single and not np.isnan(np.asarray(rows, dtype=np.float64)).any():
@@ -63,25 +64,20 @@ class Cells:
         at = np.arange(len(rows))
         if y is None and isinstance(rows, np.ndarray) and len(self.columns) == rows[0].size:
             rows, at = np.unique(rows, axis=0, return_inverse=True)
-        return _averaged(lambda u: self._moved(density, rows, y, u)[at.ravel()], len(self.columns))
 
-    def _moved(self, density: Any, rows: Any, y: np.ndarray | None, u: np.ndarray) -> np.ndarray:
-        if self.target and y is not None:
-            return density.score_samples(rows, y + u[0])
-        given = () if y is None else (y,)
-        return density.score_samples(_shifted(rows, self.columns, u), *given)
+        def moved(u: np.ndarray) -> np.ndarray:
+            if self.target and y is not None:
+                return density.score_samples(rows, y + u[0])
+            return density.score_samples(_shifted(rows, columns, u), *given)[at.ravel()]
 
-    def _is_continuous(self, density: Any, rows: Any, y: np.ndarray | None) -> bool:
-        """Whether there is density just beside whole numbers: families of counts have none, or refuse the question."""
-        few = np.arange(min(_PROBED, len(rows)))
-        rows, y = rows.iloc[few] if hasattr(rows, "iloc") else rows[few], None if y is None else y[few]
-        for aside in (_ASIDE, -_ASIDE):
-            try:
-                if (self._moved(density, rows, y, np.full(len(self.columns), aside)) > -np.inf).any():
-                    return True
-            except ValueError:
-                continue
-        return False
+        return _averaged(moved, len(columns))
+
+    def _continuous(self, density: Any, rows: Any) -> np.ndarray:
+        """Those of the columns for which it gives densities, not masses."""
+        if self.target:
+            return self.columns[: 0 if getattr(density, "is_mass", False) else 1]
+        masses = np.broadcast_to(getattr(density, "_masses", False), int(np.prod(np.shape(rows)[1:])))
+        return self.columns[~masses[self.columns]]
 
     def _by_cdf(self, density: Any, rows: Any) -> tuple[np.ndarray, float]:
         """The difference of the cdf, where it has enough digits; in the tails the average."""
@@ -92,8 +88,10 @@ class Cells:
         thin = mass < _CANCELS
         if thin.any():
             nodes, weights = np.polynomial.legendre.leggauss(32)
-            log_p = density.score_samples((x[thin, None] + nodes / 2).reshape(-1, 1)).reshape(-1, len(nodes))
-            log_mass[thin] = logsumexp(log_p + np.log(weights / 2), axis=1)
+            inside = (x[thin, None] + nodes / 2).reshape(-1, 1)
+            named = type(rows)(inside, columns=rows.columns) if hasattr(rows, "iloc") else inside
+            log_p = density.score_samples(named).reshape(-1, len(nodes))
+            log_mass[thin] = _log_sum(log_p + np.log(weights / 2), axis=1)
         return log_mass[at], 0.0
 
 
@@ -102,11 +100,16 @@ def _averaged(log_p: Shifted, n_columns: int) -> tuple[np.ndarray, float]:
     replicates = []
     for seed in range(_REPLICATES):
         points = qmc.Sobol(n_columns, seed=np.random.default_rng(seed)).random(_POINTS) - 0.5
-        replicates.append(logsumexp([log_p(u) for u in points], axis=0) - np.log(_POINTS))
-    log_mean = logsumexp(replicates, axis=0) - np.log(_REPLICATES)
+        replicates.append(_log_sum([log_p(u) for u in points], axis=0) - np.log(_POINTS))
+    log_mean = _log_sum(replicates, axis=0) - np.log(_REPLICATES)
     known = np.isfinite(log_mean)
     relative = np.exp(np.array(replicates)[:, known] - log_mean[known]).mean(axis=1) if known.any() else np.zeros(2)
     return log_mean, float(relative.std(ddof=1) / np.sqrt(_REPLICATES))
+
+
+def _log_sum(terms: ArrayLike, axis: int) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return logsumexp(terms, axis=axis)
 
 
 def _whole(values: np.ndarray) -> bool:

@@ -82,8 +82,8 @@ def compare(
     Densities of x are compared by log p(x) (or log p(x | y), for those that take a condition); classifiers and
     regressors, given y, by log p(y | x). Where all values of a column are whole numbers, a density cannot be set beside
     a mass: continuous ones are integrated over the cell from x - 1/2 to x + 1/2, by their cdf where the table has one
-    column, and otherwise by randomised quasi-Monte Carlo with 64 points, whose standard error is told. Families of
-    counts, known by refusing (or giving zero to) what lies between whole numbers, are taken as they are.
+    column, and otherwise by randomised quasi-Monte Carlo with 64 points, whose standard error is told. Columns
+    of which a density gives masses (its ``is_mass``; columns of counts in a product of families) are taken as they are.
 
     A row with density zero makes the mean -inf: its share is told, and the mean over the other rows. A density that
     cannot be fitted or scored has a line that says why, and stops no other.
@@ -125,6 +125,8 @@ def compare(
 
 
 def _named(densities: Mapping[str, Any] | Iterable[Any]) -> dict[str, Any]:
+    if not isinstance(densities, Iterable):
+        raise InputError(f"compare expects a list of densities, or a mapping of names; got {text(densities)}.")
     if isinstance(densities, Mapping):
         named = {str(name): density for name, density in densities.items()}
     else:

@@ -129,6 +129,12 @@ class BayesClassifier(ClassifierMixin, DensityEstimator):
         log_proba = self.predict_log_proba(X)
         return of_class(log_proba, self.classes_, as_labels(self, y, len(log_proba)))
 
+    @property
+    def is_mass(self) -> bool:
+        """Whether log p(x) is of probabilities: as the densities of the classes are."""
+        check_is_fitted(self)
+        return all(getattr(density, "is_mass", False) for density in self.densities_)
+
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
         """``n_samples`` rows of p(x): a class drawn by its prior, then a row of its density; in random order."""
         check_is_fitted(self)

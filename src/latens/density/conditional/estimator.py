@@ -68,6 +68,11 @@ class ConditionalEstimator(BaseEstimator, ABC):
 
         return plot(self, X, y, ax=ax)
 
+    @property
+    def is_mass(self) -> bool:
+        """Whether scores are logarithms of probabilities of y (counts, classes), not of densities."""
+        return False
+
     def save(self, path: str | Path) -> None:
         """Writes what was fitted to one file (or to ``model.safetensors`` in a folder), for ``latens.load``.
 
@@ -155,6 +160,12 @@ class ConditionalDensity(RegressorMixin, ConditionalEstimator):
         """One y drawn from p(y | x) for each row of ``X``: (n,)."""
         table = self._table(X)
         return self._way.draw(table, check_random_state(random_state))
+
+    @property
+    def is_mass(self) -> bool:
+        """Whether y, the last column of the joint density, is one of counts there."""
+        check_is_fitted(self)
+        return bool(np.atleast_1d(getattr(self.density_, "_masses", False))[-1])
 
     def _table(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

@@ -152,6 +152,11 @@ class Mixture(DensityEstimator):
         check_is_fitted(self)
         return all(part.is_mass for part in self.components_)
 
+    @property
+    def _masses(self) -> bool | np.ndarray:
+        check_is_fitted(self)
+        return np.all(np.broadcast_arrays(*(part._masses for part in self.components_)), axis=0)
+
     def score_samples(self, X: ArrayLike, y: Any = None) -> np.ndarray:
         """log p(x) of each row of ``X`` (n, d): (n,) float64 in nats."""
         return logsumexp(self._log_joint(X), axis=1)

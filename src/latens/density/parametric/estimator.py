@@ -173,8 +173,10 @@ class Parametric(DensityEstimator):
             return table[weights > 0], weights[weights > 0], None
         lower, above = (_bound("X", X), _bound("upper", upper))
         check_table(self, X if np.isfinite(lower).all() else np.where(np.isneginf(lower), 0.0, lower), reset=True)
-        if lower.shape != above.shape or not (lower <= above).all() or np.isneginf(above).any():
-            raise InputError(f"upper expects the shape of X, {lower.shape}, nowhere below it; got {above.shape}.")
+        if lower.shape != above.shape:
+            raise InputError(f"upper expects the shape of X, {lower.shape}; got {above.shape}.")
+        if wrong := int(((lower > above) | np.isneginf(above)).sum()):
+            raise InputError(f"upper expects nothing below X, nor -inf; {wrong} of {above.size} values are.")
         weights = check_weights(sample_weight, len(lower))
         return lower[weights > 0], weights[weights > 0], above[weights > 0]
 
@@ -211,6 +213,12 @@ class Parametric(DensityEstimator):
         """Whether the family is one of counts."""
         check_is_fitted(self)
         return self._model.discrete
+
+    @property
+    def _masses(self) -> bool | np.ndarray:
+        check_is_fitted(self)
+        model = self._model
+        return np.array([part.discrete for part in model.families]) if isinstance(model, Product) else model.discrete
 
     @property
     def _column(self) -> tuple[Univariate, Array]:

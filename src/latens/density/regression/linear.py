@@ -179,6 +179,12 @@ class Regression(RegressorMixin, ConditionalEstimator):
         return table(self, np.append(self.intercept_, self.coef_), self.standard_errors_, level, self._degrees)
 
     @property
+    def is_mass(self) -> bool:
+        """Whether the noise is one of counts."""
+        check_is_fitted(self)
+        return not isinstance(self.noise_, LocationNoise)
+
+    @property
     def _degrees(self) -> float:
         return self.spare_ if isinstance(self.noise_, NormalNoise) else np.inf
 

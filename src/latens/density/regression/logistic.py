@@ -140,6 +140,11 @@ class LogisticRegression(ClassifierMixin, ConditionalEstimator):
         proba = self.predict_proba(X)
         return draw_class(self.classes_, proba, random_state)
 
+    @property
+    def is_mass(self) -> bool:
+        """True: classes have probabilities."""
+        return True
+
     def confidence_interval(self, level: float = 0.95) -> np.ndarray:
         """Where beta_0 and each of beta lie with this confidence, of two classes (1, 1 + d, 2), of more (K, 1 + d, 2).
 
