@@ -128,7 +128,9 @@ class KernelDensity(DensityEstimator):
     def score_samples(self, X: ArrayLike, y: Any = None) -> np.ndarray:
         """log p(x) of each row of ``X`` (n, d): (n,) float64 in nats, ``-inf`` out of every kernel's reach."""
         check_is_fitted(self)
-        table = check_table(self, X, reset=False).astype(np.float64)
+        return self._log_p(check_table(self, X, reset=False).astype(np.float64))
+
+    def _log_p(self, table: np.ndarray) -> np.ndarray:
         return self._support.log_sum(self._evaluator(), table, self._reach())
 
     def cdf(self, x: ArrayLike) -> np.ndarray:
@@ -148,7 +150,7 @@ class KernelDensity(DensityEstimator):
         reach, x, (low, high) = self._reach()[0], self.rows_[:, 0], self.bounds_[0]
         sums = np.linspace(0, 1, len(x)) if self.weights_ is None else np.cumsum(self.weights_)
         ends = max(x[0] - reach, low), min(x[-1] + reach, high)
-        inner = invert(self.cdf, lambda x: np.exp(self.score_samples(x[:, None])), q, np.interp(q, sums, x), *ends)
+        inner = invert(self.cdf, lambda x: np.exp(self._log_p(x[:, None])), q, np.interp(q, sums, x), *ends)
         return np.where(q <= 0, self._end(-1), np.where(q >= 1, self._end(1), inner))
 
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
@@ -344,14 +346,15 @@ def _plane(
 
 def _over(bandwidth: Any, x: np.ndarray) -> np.ndarray:
     """B^-1 x for each row; column by column, since LAPACK's last digits would depend on the number of rows."""
-    if np.ndim(bandwidth) < 2:
-        return x / bandwidth
     white = x.T.copy()
+    if np.ndim(bandwidth) < 2:
+        white /= np.reshape(bandwidth, (-1, 1))
+        return white.T
     for j, root in enumerate(np.linalg.cholesky(bandwidth)):
         for k in range(j):
             white[j] -= root[k] * white[k]
         white[j] /= root[j]
-    return np.ascontiguousarray(white.T)
+    return white.T
 
 
 def _times(bandwidth: Any, x: np.ndarray) -> np.ndarray:

@@ -94,18 +94,19 @@ class Tiles:
     """The sum of few rows: over those that matter anywhere in the square in which a query lies."""
 
     def __init__(self, rows: np.ndarray, log_weights: np.ndarray, exact: Exact) -> None:
-        self.rows, self.log_weights, self.spread = rows, log_weights, _spread(log_weights)
+        self.rows, self.log_weights, self.spread = np.ascontiguousarray(rows), log_weights, _spread(log_weights)
         self.side = 60.0 * len(rows) ** -0.25
-        self.columns = np.ascontiguousarray(rows.T)
         beyond = np.ptp(rows, axis=0).max() + GAP
         self.low, self.high, self.exact = rows.min(axis=0) - beyond, rows.max(axis=0) + beyond, exact
+        self.all: Evaluate | None = None
 
     def __call__(self, queries: np.ndarray) -> np.ndarray:
         close = ((self.low <= queries) & (queries <= self.high)).all(axis=1)
         found = np.empty(len(queries))
         found[close] = self._close(queries[close])
         if not close.all():
-            found[~close] = self.exact(self.rows, self.log_weights)(queries[~close])
+            self.all = self.all or self.exact(self.rows, self.log_weights)
+            found[~close] = self.all(queries[~close])
         return found
 
     def _close(self, queries: np.ndarray) -> np.ndarray:
@@ -123,13 +124,10 @@ class Tiles:
 
         At c + v, |q - x|^2 - |q - y|^2 = |c - x|^2 - |c - y|^2 - 2 v (x - y), and each |v_k| is at most side / 2.
         """
-        away = self.columns - centre[:, None]
-        squared = away[0] ** 2 + away[1] ** 2
+        squared = cdist(centre[None], self.rows, "sqeuclidean")[0]
         nearest = squared.argmin()
-        limit = squared[nearest] + self.spread
-        away -= away[:, nearest, None]
-        np.abs(away, out=away)
-        near = np.flatnonzero(squared - self.side * (away[0] + away[1]) <= limit)
+        slack = self.side * cdist(self.rows[[nearest]], self.rows, "cityblock")[0]
+        near = np.flatnonzero(squared - slack <= squared[nearest] + self.spread)
         terms = cdist(queries, self.rows[near], "sqeuclidean")
         terms *= -0.5
         terms += self.log_weights[near]
@@ -201,7 +199,8 @@ class Grid:
             for b in range(ORDER - a):
                 moment = (column @ np.ones(1)).reshape(self.shape)  # the sums of bincount, in less time
                 part += fft.rfft(moment, axis=1)[:, : len(y)] * ((-1j * y) ** b / factorial(b))
-                column.data *= off[1]
+                if a + b + 1 < ORDER:
+                    column.data *= off[1]
             total += fft.fft(part, axis=0, overwrite_x=True) * ((-1j * x) ** a / factorial(a))
             weights *= off[0]
         return total
@@ -228,13 +227,14 @@ class Grid:
         return total
 
     def within(self, reach: float) -> np.ndarray:
-        """(n,) whether rows lie as near as that to where the grid does not serve, or beyond it."""
+        """The rows that lie as near as that to where the grid does not serve, or beyond it."""
         height, width = self.shape
         pairs = np.pad(self.served, [(0, height % 2), (0, width % 2)]).reshape(-1, 2, (width + 1) // 2, 2)
         near = 2 * STEP * distance_transform_edt(pairs.all(axis=(1, 3))) <= reach + 3 * STEP
-        kept = np.ones(len(self.inside), dtype=bool)
-        kept[self.inside] = near.repeat(2, axis=0).repeat(2, axis=1)[:height, :width].ravel()[self.cell]
-        return kept
+        found = near.repeat(2, axis=0).repeat(2, axis=1)[:height, :width].ravel()[self.cell]
+        if len(found) < len(self.inside):
+            return np.union1d(np.flatnonzero(~self.inside), np.flatnonzero(self.inside)[found])
+        return np.flatnonzero(found)
 
 
 def _grid(rows: np.ndarray, log_weights: np.ndarray) -> Grid | None:

@@ -76,7 +76,7 @@ def prepare(
 
 
 def _exact(rows: np.ndarray, log_weights: np.ndarray, kernel: str, scales: np.ndarray | None = None) -> Evaluate:
-    scales = np.ones(len(rows)) if scales is None else scales
+    rows, scales = np.ascontiguousarray(rows), np.ones(len(rows)) if scales is None else scales
     if kernel == "gaussian" and rows.shape[1] >= PRODUCT_FROM:
         return Product(rows, log_weights, scales)
     if few_are_near(rows, scales, KERNELS[kernel]):
@@ -182,4 +182,5 @@ class LogSumExp:
 
 
 def _in_blocks(evaluate: Evaluate, queries: np.ndarray) -> np.ndarray:
+    queries = np.ascontiguousarray(queries)
     return np.concatenate([np.zeros(0), *(evaluate(queries[i : i + BLOCK]) for i in range(0, len(queries), BLOCK))])
