@@ -161,3 +161,11 @@ def test_what_it_cannot_do_is_one_line(case, kde, people, tmp_path, call, monkey
     assert message in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("model", ["auto", "KernelDensity()", "GaussianMixture(2)"])
+def test_a_table_of_names_alone_is_refused_in_one_line(model, tmp_path, call):
+    (tmp_path / "names.csv").write_text("a,b\n")
+    status, out, err = call("train", tmp_path / "names.csv", "--model", model, "-o", tmp_path / "run")
+    assert (status, out, len(err.splitlines())) == (2, "", 1), err
+    assert re.search(r"0 (sample|rows)|samples.*0", err), err

@@ -54,7 +54,7 @@ def rows_for(estimator: DensityEstimator, source: Source) -> Any:
     """What its methods take: a network streams a source, all others have a table (n, d) in memory."""
     if isinstance(estimator, NeuralDensity):
         return source
-    return source.take(np.arange(len(source))).reshape(len(source), -1)
+    return source.take(np.arange(len(source))).reshape(len(source), source.schema.size)
 
 
 def log_likelihoods(estimator: DensityEstimator, source: Source, k: int | None) -> np.ndarray:

@@ -47,6 +47,8 @@ def choose(source: Source) -> tuple[DensityEstimator, list[dict[str, Any]]]:
     schema = source.schema
     if schema.kind != "table":
         raise InputError(f"--model auto compares densities of tables; these are {schema.summary}")
+    if len(source) < 2:
+        raise InputError(f"--model auto holds out some of the rows, and expects at least 2; got {len(source)} rows")
     found = candidates(schema)
     compared = judge(found, source)
     return found[compared[0]["name"]], compared
@@ -61,7 +63,7 @@ def judge(densities: dict[str, DensityEstimator], source: Source) -> list[dict[s
 
 def table(source: Source) -> np.ndarray:
     """All rows, each as a line of numbers."""
-    return source.take(np.arange(len(source))).reshape(len(source), -1)
+    return source.take(np.arange(len(source))).reshape(len(source), source.schema.size)
 
 
 def fit(density: DensityEstimator, source: Source) -> None:
