@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,14 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, missing: bool 
     try:
         table = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
     except ValueError as error:
-        raise InputError(" ".join(str(error).split())) from None
+        raise InputError(_without_entries(str(error))) from None
     check_finite("X", table, missing=missing)
     return table
+
+
+def _without_entries(message: str) -> str:
+    """scikit-learn's message in one line, less the array that it may quote."""
+    return " ".join(re.sub(r"(:\s*array=)?\s*\[.*\]", "", message, flags=re.DOTALL).split())
 
 
 def check_weights(sample_weight: ArrayLike | None, n_rows: int) -> np.ndarray:

@@ -35,7 +35,7 @@ class Cells:
         if hasattr(rows, "iloc"):
             whole = [_whole(rows.iloc[:, j].to_numpy()) for j in range(rows.shape[1])]
         else:
-            whole = [_whole(column) for column in rows.reshape(len(rows), -1).T]
+            whole = [_whole(column) for column in rows.reshape(len(rows), int(np.prod(rows.shape[1:]))).T]
         return cls(np.flatnonzero(whole), False)
 
     @classmethod
