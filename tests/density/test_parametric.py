@@ -324,3 +324,31 @@ def test_scipy_s_other_laws_are_fitted_at_least_as_well(law):
     x = dist.rvs(*shapes, size=150, random_state=0)
     theirs = dist.fit(x, **({"floc": 0.0} if np.isfinite(dist.a) else {}))
     assert Parametric(law).fit(x[:, None]).log_likelihood_ >= dist.logpdf(x, *theirs).sum() - 1e-6
+
+
+LIMITS = {
+    "student-t": (np.random.RandomState(0).uniform(-1, 1, size=(300, 1)), "df"),
+    "negative-binomial": (np.random.RandomState(0).binomial(10, 0.5, size=(300, 1)), "r"),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_draws_has_quantiles_and_a_goodness_of_fit(name):
+    """The rows have thinner tails than any member: the limit is the normal, or Poisson's, law."""
+    X, endless = LIMITS[name]
+    density = Parametric(name).fit(X)
+    assert density.params_[endless] == np.inf
+    law = stats.norm(X.mean(), X.std()) if name == "student-t" else stats.poisson(X.mean())
+    drawn = density.sample(4000, random_state=0)[:, 0]
+    assert abs(drawn.mean() - law.mean()) < 4 * law.std() / 4000**0.5
+    assert drawn.std() == pytest.approx(law.std(), rel=0.05)
+    np.testing.assert_allclose(density.quantile([0.1, 0.9]), law.ppf([0.1, 0.9]), rtol=1e-6)
+    verdicts = density.goodness_of_fit(X[:60], fitted=False, n_resamples=9, random_state=0)
+    assert all(0 < verdict.p_value <= 1 for verdict in verdicts.values())
+
+
+def test_a_geometric_that_is_always_zero():
+    density = Parametric("geometric").fit(np.zeros((20, 1), dtype=int))
+    np.testing.assert_array_equal(density.cdf([-1.0, 0.0, 1.0]), [0.0, 1.0, 1.0])
+    np.testing.assert_array_equal(density.quantile([0.0, 0.5]), [0.0, 0.0])
+    assert not density.sample(5, random_state=0).any()

@@ -75,7 +75,7 @@ class Geometric(_Counts):
         return self.start(t, w)
 
     def scipy(self, theta: Array) -> Any:
-        return Law(stats.geom, theta[0], loc=-1)
+        return Law(stats.geom, theta[0], loc=-1) if theta[0] < 1 else Law(stats.poisson, 0.0)
 
 
 @dataclass(frozen=True, repr=False)

@@ -141,7 +141,9 @@ class StudentT(Univariate):
         return np.array([4.0, loc, half / 0.74])
 
     def scipy(self, theta: Array) -> Any:
-        return Law(stats.t, theta[0], loc=theta[1], scale=theta[2])
+        df, loc, scale = theta
+        law = (stats.norm,) if np.isinf(df) else (stats.t, df)  # scipy draws NaN from its t of infinite df
+        return Law(*law, loc=loc, scale=scale)
 
 
 @dataclass(frozen=True, repr=False)

@@ -62,8 +62,8 @@ def _in_blocks(x: np.ndarray, shape: Shape, mixture: Parameters, size: int) -> n
     padded = np.concatenate([x, np.broadcast_to(mixture.means[0], (-n % size, x.shape[1]))])
     found = np.empty((len(padded), len(constant)))
     for at in range(0, len(padded), size):
-        u = shape.standardise(padded[at : at + size] - mixture.means[:, None, :], mixture.roots)
         with np.errstate(over="ignore"):
+            u = shape.standardise(padded[at : at + size] - mixture.means[:, None, :], mixture.roots)
             found[at : at + size] = (constant[:, None] - np.square(u).sum(axis=2) / 2).T
     return found[:n]
 
