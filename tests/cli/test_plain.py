@@ -169,3 +169,11 @@ def test_a_table_of_names_alone_is_refused_in_one_line(model, tmp_path, call):
     status, out, err = call("train", tmp_path / "names.csv", "--model", model, "-o", tmp_path / "run")
     assert (status, out, len(err.splitlines())) == (2, "", 1), err
     assert re.search(r"0 (sample|rows)|samples.*0", err), err
+
+
+def test_a_singular_covariance_is_noted_once(tmp_path, call):
+    x = np.random.RandomState(0).normal(size=40)
+    (tmp_path / "twice.csv").write_text("\n".join(["a,b", *(f"{v!r},{2 * v!r}" for v in x.tolist())]))
+    status, _, err = call("train", tmp_path / "twice.csv", "--model", "GaussianMixture(1)", "-o", tmp_path / "run")
+    assert status == 0
+    assert err.count("1 of 1 components have collapsed") == 1

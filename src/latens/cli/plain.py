@@ -58,7 +58,9 @@ def judge(densities: dict[str, DensityEstimator], source: Source) -> list[dict[s
     """Held-out log p(x) of each, cross-validated on the same folds, the best first."""
     rows = table(some(source, MOST_JUDGED))
     folds = min(FOLDS, len(rows))
-    return [asdict(line) for line in compare(densities, rows, cv=folds).lines]
+    with warnings.catch_warnings():  # the fit to all rows says what is worth a note, once
+        warnings.simplefilter("ignore")
+        return [asdict(line) for line in compare(densities, rows, cv=folds).lines]
 
 
 def table(source: Source) -> np.ndarray:

@@ -37,6 +37,10 @@ from latens.utils.validation import check_choice, check_positive
 CRITERIA = ("bic", "aic", "held-out")
 
 
+class Collapse(ConvergenceWarning, RuntimeWarning):
+    """Components of a mixture have shrunk as far as ``reg_covar`` lets them."""
+
+
 class GaussianMixture(DensityEstimator):
     r"""$p(x) = \sum_{k=1}^{K} \pi_k \, \mathcal N(x; \mu_k, \Sigma_k)$, by expectation maximisation.
 
@@ -219,7 +223,7 @@ class GaussianMixture(DensityEstimator):
             warnings.warn(
                 f"{self.collapsed_.sum()} of {len(self.weights_)} components have collapsed and have their least "
                 f"variance from reg_covar={self.reg_covar:g} alone; ask for fewer components, or raise reg_covar.",
-                RuntimeWarning,
+                Collapse,
                 stacklevel=3,
             )
         if not self.converged_ and self.max_iter > 0:
