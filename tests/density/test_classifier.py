@@ -149,6 +149,7 @@ WRONG = {
     "real y": (lambda: BayesClassifier(Histogram()).fit(X, X[:, 0]), "continuous"),
     "priors": (lambda: BayesClassifier(Histogram(), priors=[0.5, 0.5]).fit(X, Y), "for each of the 3 classes"),
     "no sum": (lambda: BayesClassifier(Histogram(), priors=[0.5, 0.5, 0.5]).fit(X, Y), "sum 1.5"),
+    "no numbers": (lambda: BayesClassifier(Histogram(), priors=["a", "b", "c"]).fit(X, Y), "priors expects 3 numbers"),
     "density": (lambda: BayesClassifier(Parametric("gamma")).fit(X, Y), "The density of class ape"),
 }
 

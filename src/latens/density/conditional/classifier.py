@@ -81,7 +81,10 @@ class BayesClassifier(ClassifierMixin, DensityEstimator):
     def _prior(self, counts: np.ndarray) -> np.ndarray:
         if self.priors is None:
             return counts / counts.sum()
-        priors = np.asarray(self.priors, dtype=np.float64)
+        try:
+            priors = np.asarray(self.priors, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InputError(f"priors expects {len(counts)} numbers; got {self.priors!r}.") from None
         if priors.shape != counts.shape or not (priors >= 0).all() or not np.isclose(priors.sum(), 1):
             few = f"priors expects a probability for each of the {len(counts)} classes, which sum to 1"
             raise InputError(f"{few}; got shape {priors.shape}, sum {priors.sum():g}.")
