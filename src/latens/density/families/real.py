@@ -51,7 +51,7 @@ class Normal(Univariate):
 
     def pool(self, t: Array, w: Array) -> tuple[Array, Array]:
         share = w / w.sum()
-        mean = t[0] @ share
+        mean = t[0][0] + (t[0] - t[0][0]) @ share  # exact where all are equal
         return np.array([[mean], [(t[1] + (t[0] - mean) ** 2) @ share]]), w.sum(keepdims=True)
 
     def log_density(self, t: Array, theta: Array) -> Array:
