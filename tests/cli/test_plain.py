@@ -92,6 +92,10 @@ def _again(people):
     return compare(candidates(load(people, columns=["height", "weight"]).schema), columns(people, "height", "weight"))
 
 
+def test_a_look_at_a_table_tells_of_densities_without_a_network(people, call):
+    assert "latens train DATA --model auto" in call("check", people, "--columns", "height")[1]
+
+
 def test_images_are_rows_too(tmp_path, ask):
     model = "GaussianMixture(2, covariance_type='diag', reg_covar=0.001)"
     rng = np.random.default_rng(0)
@@ -137,6 +141,10 @@ REFUSED = {
     "settings with auto": (
         lambda _, people: ["train", people, "--columns", "height", "--model", "auto", "--latents", 3],
         "--model auto compares densities as they are; leave out --latents",
+    ),
+    "a regression": (
+        lambda _, people: ["train", people, "--columns", "height", "--model", "Regression()"],
+        "Regression predicts y from x, which is done from Python: Regression().fit(X, y)",
     ),
     "images with auto": (lambda *_: ["train", "digits", "--model", "auto"], "compares densities of tables"),
     "a column of text": (lambda _, people: ["train", people, "--model", "Histogram()"], "the column 'town' holds no"),

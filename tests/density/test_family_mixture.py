@@ -111,3 +111,10 @@ def test_bad_input_is_refused_in_one_line(case):
     with pytest.raises(InputError, match=message) as caught:
         mixture.fit(x)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("component", ["poisson", Parametric, 3])
+def test_a_component_that_is_no_density_is_refused(component):
+    with pytest.raises(InputError, match="component expects a density, such as") as caught:
+        Mixture(component, 2).fit([[1.0], [2.0], [3.0]])
+    assert "\n" not in str(caught.value)

@@ -272,3 +272,10 @@ def test_what_cannot_be_is_refused_in_one_line(name):
         call()
     assert isinstance(caught.value, InputError) or name == "columns"
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rows", [[["a"], ["b"]], np.empty((0, 2))], ids=["text", "no rows"])
+def test_a_table_that_is_none_is_refused_in_one_line(rows):
+    with pytest.raises(InputError) as caught:
+        Flow(epochs=1).fit(rows)
+    assert "\n" not in str(caught.value)

@@ -102,7 +102,10 @@ def check(data: str, size: str | None, columns: str | None) -> Answer:
     lines += [(name.replace("_", " "), f"{c['value']}   ({c['why']})") for name, c in content["would_choose"].items()]
     if content["training_seconds"] is not None:
         lines.append(("training", summary.forecast(content["training_seconds"], schema.kind, content["device"])))
-    return Answer(content, lines, closing=[f"cannot be trained on: {content['problem']}"] if content["problem"] else [])
+    closing = [f"cannot be trained on: {content['problem']}"] if content["problem"] else []
+    if schema.kind == "table":
+        closing.append("densities without a network: latens train DATA --model auto")
+    return Answer(content, lines, closing=closing)
 
 
 def _choices(source: Source) -> dict[str, Any]:

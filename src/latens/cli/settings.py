@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from latens.density import DensityEstimator
+from latens.density import ConditionalEstimator, DensityEstimator
 from latens.neural import VAE, NeuralDensity
 from latens.neural.checks import check_settings
 from latens.neural.vocabulary import read
@@ -31,6 +31,8 @@ def estimator(model: str | None, flags: dict[str, Any]) -> DensityEstimator:
     Histogram(bins='scott')
     """
     found = VAE() if model is None else read(_called(model))
+    if isinstance(found, ConditionalEstimator):
+        raise InputError(f"{type(found).__name__} predicts y from x, which is done from Python: {found!r}.fit(X, y)")
     if not isinstance(found, DensityEstimator):
         raise InputError(f"--model expects an estimator, such as VAE(latents=16) or KernelDensity(); got {found!r}")
     known = found.get_params(deep=False)

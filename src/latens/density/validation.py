@@ -26,12 +26,21 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool, missing: bool 
     Raises:
         InputError: if ``X`` is not a table of finite numbers with the features of ``fit``.
     """
-    try:
-        table = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-    except ValueError as error:
-        raise InputError(_without_entries(str(error))) from None
+    table = read_table(estimator, X, reset=reset)
     check_finite("X", table, missing=missing)
     return table
+
+
+def read_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> np.ndarray:
+    """``X`` as a numeric array (n, d), of its own dtype, whatever its numbers.
+
+    Raises:
+        InputError: if ``X`` is not a table of numbers with the features of ``fit``.
+    """
+    try:
+        return validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+    except ValueError as error:
+        raise InputError(_without_entries(str(error))) from None
 
 
 def _without_entries(message: str) -> str:

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from latens.data import Schema, Source, load
 from latens.density import DensityEstimator
+from latens.density.validation import read_table
 from latens.distributions import Family
 from latens.models import Model
 from latens.neural import defaults
@@ -308,7 +309,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             check_is_fitted(self)
         X = _detached(X)
         if _is_table(X):
-            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=1)
+            X = read_table(self, X, reset=reset)
         return load(X)
 
     def _map(self, X: Any, y: Any, f: Callable[[np.ndarray, Tensor, Tensor | None], Tensor]) -> np.ndarray:

@@ -127,7 +127,7 @@ class Gamma(_Positive):
             raise no_maximum(
                 self.name,
                 f"all rows equal {mean:g} to the last digits",
-                "Choose family='normal'; drop a constant column.",
+                "Drop a constant column.",
             )
         for _ in range(8):
             lack = np.log(shape) - digamma(shape) - gap

@@ -114,6 +114,8 @@ class Mixture(DensityEstimator):
             if not self.component or self.n_components not in (None, len(self.component)):
                 raise InputError(f"a list of {len(self.component)} densities expects n_components=None.")
             return list(self.component)
+        if isinstance(self.component, str | type) or not hasattr(self.component or Parametric(), "score_samples"):
+            raise InputError(f"component expects a density, such as Parametric('poisson'); got {self.component!r}.")
         k = 2 if self.n_components is None else self.n_components
         check_positive("n_components", k, integer=True)
         return [Parametric("normal") if self.component is None else self.component] * k
