@@ -6,8 +6,8 @@ second table is of the same rows with uniform noise of a hundredth of the range,
 
 The peer is optional, and lives in an environment of its own; see training_speed.py, and
 
-    /tmp/peers/bin/pip install --no-deps zuko
-    PYTHONPATH=src /tmp/peers/bin/python benchmarks/flow.py
+    ../peers/bin/pip install --no-deps zuko
+    PYTHONPATH=src ../peers/bin/python benchmarks/flow.py
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ scipy fits continuous families by ``dist.fit`` and counts by ``scipy.stats.fit``
 for an integer; its fits run with the support fixed as ours is. statsmodels has counts and the t. Neither fits a joint
 t or a Dirichlet: there the peer is BFGS on scipy's density from the moments. The peers are optional:
 
-    /tmp/peers/bin/pip install statsmodels
-    PYTHONPATH=src OMP_NUM_THREADS=1 /tmp/peers/bin/python benchmarks/maximum_likelihood.py
+    ../peers/bin/pip install statsmodels
+    PYTHONPATH=src OMP_NUM_THREADS=1 ../peers/bin/python benchmarks/maximum_likelihood.py
 """
 
 from __future__ import annotations

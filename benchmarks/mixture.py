@@ -1,6 +1,6 @@
 """Gaussian mixtures beside scikit-learn's: an EM iteration, a whole fit, a million rows, and missing entries filled in.
 
-PYTHONPATH=src OMP_NUM_THREADS=1 /tmp/peers/bin/python benchmarks/mixture.py
+PYTHONPATH=src OMP_NUM_THREADS=1 ../peers/bin/python benchmarks/mixture.py
 """
 
 from __future__ import annotations

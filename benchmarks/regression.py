@@ -2,8 +2,8 @@
 
 The peers are optional, and live in an environment of their own:
 
-    /tmp/peers/bin/pip install statsmodels scikit-learn
-    PYTHONPATH=src /tmp/peers/bin/python benchmarks/regression.py
+    ../peers/bin/pip install statsmodels scikit-learn
+    PYTHONPATH=src ../peers/bin/python benchmarks/regression.py
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The peer is optional, and lives in an environment of its own; see training_speed.py, and
 
-    /tmp/peers/bin/pip install --no-deps pyod numba llvmlite tqdm
-    PYTHONPATH=src /tmp/peers/bin/python benchmarks/small_tables.py
+    ../peers/bin/pip install --no-deps pyod numba llvmlite tqdm
+    PYTHONPATH=src ../peers/bin/python benchmarks/small_tables.py
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 The contenders take turns in one process, so that what else the machine does falls on all of them; medians are printed.
 The peer is optional, and lives in an environment of its own beside this one's packages:
 
-    python -m venv /tmp/peers
-    realpath .venv/lib/python3*/site-packages > /tmp/peers/lib/python3.11/site-packages/project.pth
-    /tmp/peers/bin/pip install --no-deps pythae pydantic pydantic-core annotated-types typing-inspection tqdm imageio
-    PYTHONPATH=src /tmp/peers/bin/python benchmarks/training_speed.py
+    python -m venv ../peers
+    realpath .venv/lib/python3*/site-packages > ../peers/lib/python3.11/site-packages/project.pth
+    ../peers/bin/pip install --no-deps pythae pydantic pydantic-core annotated-types typing-inspection tqdm imageio
+    PYTHONPATH=src ../peers/bin/python benchmarks/training_speed.py
 """
 
 from __future__ import annotations
