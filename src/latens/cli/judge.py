@@ -16,7 +16,7 @@ from latens.cli.screen import Answer, Line, working
 from latens.cli.settings import column_names, image_size
 from latens.cli.train import read_again
 from latens.data import Source
-from latens.density.storage import FILE
+from latens.density.storage import file_of
 from latens.metrics.evaluate import evaluate as judge
 from latens.neural import VAE, LatentDensity, NeuralDensity
 from latens.neural.forecast import training_seconds
@@ -64,8 +64,11 @@ def info(path: str) -> Answer:
     """What a model is, its settings with their reasons, its data and figures."""
     estimator, run = open_model(path), Run(path)
     known = json.loads(run.summary_file.read_text(encoding="utf-8")) if run.summary_file.is_file() else {}
-    file = run.path / FILE if run.path.is_dir() else run.path
-    about = {**known, **summary.about(estimator), "versions": json.loads(load_tensors(file)[1]["versions"])}
+    about = {
+        **known,
+        **summary.about(estimator),
+        "versions": json.loads(load_tensors(file_of(run.path))[1]["versions"]),
+    }
     return Answer(about, _info_lines(about))
 
 

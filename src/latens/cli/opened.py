@@ -52,8 +52,11 @@ def open_latent(path: str, verb: str) -> LatentDensity:
 
 def rows_for(estimator: DensityEstimator, source: Source) -> Any:
     """What its methods take: a network streams a source, all others have a table (n, d) in memory."""
-    if isinstance(estimator, NeuralDensity):
-        return source
+    return source if isinstance(estimator, NeuralDensity) else table(source)
+
+
+def table(source: Source) -> np.ndarray:
+    """All rows, each as a line of numbers."""
     return source.take(np.arange(len(source))).reshape(len(source), source.schema.size)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from latens.cli import summary
-from latens.cli.opened import log_likelihoods
+from latens.cli.opened import log_likelihoods, table
 from latens.cli.study import FOLDS, MAP_ROWS, Picture, Study, judged_rows, some
 from latens.data import Schema, Source
 from latens.density import DensityEstimator, GaussianMixture, Histogram, KernelDensity, Parametric, compare
@@ -63,11 +63,6 @@ def judge(densities: dict[str, DensityEstimator], source: Source) -> list[dict[s
         return [asdict(line) for line in compare(densities, rows, cv=folds).lines]
 
 
-def table(source: Source) -> np.ndarray:
-    """All rows, each as a line of numbers."""
-    return source.take(np.arange(len(source))).reshape(len(source), source.schema.size)
-
-
 def fit(density: DensityEstimator, source: Source) -> None:
     """Fits a density without a network; it remembers what its rows were."""
     y = source.labels if is_classifier(density) else None
@@ -77,17 +72,21 @@ def fit(density: DensityEstimator, source: Source) -> None:
 
 def evaluate(density: DensityEstimator, source: Source, k: int | None = None) -> dict[str, Any]:
     """log p(x) of rows it has not seen: the mean in nats an example, its standard error, and in bits per dimension."""
-    scores, schema = log_likelihoods(density, source, k), source.schema
+    scores = log_likelihoods(density, source, k)
     mean = float(np.mean(scores))
     error = float(np.std(scores, ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 and math.isfinite(mean) else None
-    bits = -mean / (schema.size * math.log(2.0))
-    found = {"n": len(scores), "log_likelihood": mean, "standard_error": error, "bits_per_dimension": bits}
-    return found | {"measure": measure(density)}
+    return figures(density, source.schema, len(scores), mean, error)
 
 
-def measure(density: DensityEstimator) -> str:
-    """What its scores are logarithms of."""
-    return "mass" if density.is_mass else "density"
+def figures(density: DensityEstimator, schema: Schema, n: int, mean: float, error: float | None) -> dict[str, Any]:
+    """The mean of log p(x) over n rows, with what goes with it."""
+    return {
+        "n": n,
+        "log_likelihood": mean,
+        "standard_error": error,
+        "bits_per_dimension": -mean / (schema.size * math.log(2.0)),
+        "measure": "mass" if density.is_mass else "density",
+    }
 
 
 def examine(
@@ -134,10 +133,8 @@ def _judged(
         rows, on = judged_rows(density, source, True)
         return evaluate(density, rows), on
     best = (compared or judge({"": density}, source))[0]
-    mean = best["score"]
-    bits = -mean / (source.schema.size * math.log(2.0))
-    found = {"n": min(len(source), MOST_JUDGED), "log_likelihood": mean, "standard_error": best["error"]}
-    return found | {"bits_per_dimension": bits, "measure": measure(density)}, "held-out"
+    n = min(len(source), MOST_JUDGED)
+    return figures(density, source.schema, n, best["score"], best["error"]), "held-out"
 
 
 def _pictures(density: DensityEstimator, rows: np.ndarray) -> list[Picture]:

@@ -56,12 +56,17 @@ def train(
     path = Path(output) if output else runs.default_path(data, estimator)
     record = runs.record(data, pixels, named, source, estimator, compared)
     if not leads():
-        if isinstance(estimator, NeuralDensity):
-            estimator._train(source, checkpoint=Run(path).checkpoint)
+        follow(Run(path), estimator, source)
         return None
     with runs.new(path, record, overwrite=overwrite) as run:
         fit(run, estimator, source)
         return finish(run, estimator, source, record)
+
+
+def follow(run: Run, estimator: DensityEstimator, source: Source) -> None:
+    """The share of a process that does not lead: in the training alone."""
+    if isinstance(estimator, NeuralDensity):
+        estimator._train(source, checkpoint=run.checkpoint)
 
 
 def set_up(estimator: DensityEstimator, source: Source) -> None:
@@ -87,8 +92,7 @@ def resume(path: str, device: str | None) -> Answer | None:
         estimator.set_params(device=device or record["device"])
     set_up(estimator, source)
     if not leads():
-        if isinstance(estimator, NeuralDensity):
-            estimator._train(source, checkpoint=run.checkpoint)
+        follow(run, estimator, source)
         return None
     fit(run, estimator, source)
     return finish(run, estimator, source, record)

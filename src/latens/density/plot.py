@@ -6,6 +6,8 @@ matplotlib draws them on figures of their own: no backend, no state of pyplot an
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,9 +90,16 @@ def axes(ax: Axes | None, size: tuple[float, float] = (6.4, 4.0)) -> Axes:
 
 def _scores(density: DensityEstimator, x: np.ndarray) -> np.ndarray:
     """log p of places, whose columns need no names here."""
+    with unnamed():
+        return density.score_samples(x)
+
+
+@contextmanager
+def unnamed() -> Iterator[None]:
+    """Places on a drawing need no names of columns."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "X does not have valid feature names")
-        return density.score_samples(x)
+        yield
 
 
 def _name(density: DensityEstimator, column: int) -> str:
@@ -191,8 +200,7 @@ def _parts(density: DensityEstimator, x: np.ndarray, ax: Axes) -> None:
 
 def _components(density: Any, x: np.ndarray) -> np.ndarray:
     """p(x, k) = p(x) p(k | x) of each component or class."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "X does not have valid feature names")
+    with unnamed():
         shares = density.predict_proba(x[:, None])
     return np.exp(_scores(density, x[:, None]))[:, None] * shares
 

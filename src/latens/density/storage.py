@@ -39,7 +39,7 @@ def save(density: DensityEstimator, path: str | PathLike[str], notes: Mapping[st
     arrays: Arrays = {}
     tree = text(pack(density, "density", arrays))
     versions = json.dumps({name: version(name) for name in ("latens", "numpy")})
-    save_tensors(_file(path), arrays, {"density": tree, "versions": versions, **(notes or {})})
+    save_tensors(file_of(path), arrays, {"density": tree, "versions": versions, **(notes or {})})
 
 
 def holds_density(path: str | PathLike[str]) -> bool:
@@ -48,7 +48,7 @@ def holds_density(path: str | PathLike[str]) -> bool:
     Raises:
         InputError: no such file, not a model, damaged, or written by a newer version.
     """
-    return "density" in load_notes(_file(path))
+    return "density" in load_notes(file_of(path))
 
 
 def load(path: str | PathLike[str]) -> Any:
@@ -57,13 +57,14 @@ def load(path: str | PathLike[str]) -> Any:
     Raises:
         InputError: no such file, not a density, damaged, or written by a newer version.
     """
-    arrays, notes = load_tensors(_file(path))
+    arrays, notes = load_tensors(file_of(path))
     if "density" not in notes:
         raise InputError(f"{path} holds no density")
     return restored(notes["density"], arrays, Path(path))
 
 
-def _file(path: str | PathLike[str]) -> Path:
+def file_of(path: str | PathLike[str]) -> Path:
+    """The file itself, or the model in a folder."""
     return Path(path) / FILE if Path(path).is_dir() else Path(path)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latens.density.storage import FILE, pack, restored
+from latens.density.storage import file_of, pack, restored
 from latens.neural.base import NeuralDensity
 from latens.neural.units import Units
 from latens.neural.vocabulary import read
@@ -28,8 +28,7 @@ _SKLEARN = ("n_features_in_", "feature_names_in_")
 
 def save(estimator: NeuralDensity, path: str | Path) -> None:
     """Writes a fitted estimator to ``path``, or to ``path/model.safetensors`` where path is a folder."""
-    path = Path(path)
-    save_tensors(path / FILE if path.is_dir() else path, tensors(estimator), metadata(estimator))
+    save_tensors(file_of(path), tensors(estimator), metadata(estimator))
 
 
 def tensors(estimator: NeuralDensity) -> dict[str, np.ndarray]:
@@ -78,7 +77,7 @@ def load(path: str | Path, *, device: str | None = None, **modules: nn.Module) -
         InputError: no such file, not a model, damaged, or written by a newer version.
     """
     path = Path(path)
-    arrays, notes = load_tensors(path / FILE if path.is_dir() else path)
+    arrays, notes = load_tensors(file_of(path))
     try:
         estimator = read(notes["estimator"])
         if not isinstance(estimator, NeuralDensity):

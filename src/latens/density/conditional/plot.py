@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from latens.density.plot import DATA, MODEL, PART, axes
+from latens.density.plot import DATA, MODEL, PART, axes, unnamed
 from latens.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,8 +43,7 @@ def plot(model: Any, X: ArrayLike, y: ArrayLike, *, ax: Axes | None = None) -> F
     ax = axes(ax)
     names = getattr(model, "feature_names_in_", ["x"])
     ax.set(xlabel=str(names[0]), ylabel=str(y_name), xlim=(places[0], places[-1]))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "X does not have valid feature names")
+    with unnamed():
         (_classes if is_classifier(model) else _bands)(model, places, x[:, 0], y, ax)
     return ax.figure
 
