@@ -14,6 +14,8 @@ from latens.density.mixture.covariances import Parameters, Shape
 from latens.density.mixture.em import LEAST_MASS, Rows
 
 LLOYD = 20
+TIE = 1e-9
+"""Whole numbers lie midway between two centres often enough, and there rounding must not decide."""
 NAMES = ("kmeans", "k-means++", "random_from_data", "random")
 
 
@@ -91,9 +93,9 @@ def _distances(z: np.ndarray, centers: np.ndarray) -> np.ndarray:
 
 
 def _nearest(z: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """(k, n): one for the nearest centre of a row, shared where several are as near."""
+    """(k, n): one for the nearest centre of a row, shared where only rounding tells which of several is nearest."""
     distances = _distances(z, centers)
-    nearest = (distances <= distances.min(0)).astype(np.float64)
+    nearest = (distances <= distances.min(0) * (1 + TIE)).astype(np.float64)
     return nearest / nearest.sum(0)
 
 
