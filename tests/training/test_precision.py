@@ -1,3 +1,5 @@
+import platform
+
 import pytest
 import torch
 from torch import nn
@@ -48,3 +50,13 @@ def test_every_draw_counts_as_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
 
         minimise(network, loss, ResidentBatches(torch.ones(4, 64)), Recipe(1, 4), listener=listen, draws=draws)
     assert told == {1: "float32", 1000: "bf16"}
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="asks an x86 processor")
+def test_emulated_bf16_is_no_bf16(monkeypatch):
+    """oneDNN says it supports bf16 wherever AVX-512 is, and converts every number where the processor has no bf16."""
+    for unit in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{unit}_supported", lambda: False, raising=False)
+    assert not precision._has_bf16(CPU)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    assert precision._has_bf16(CPU)

@@ -7,6 +7,8 @@ On a processor with bf16 instructions a dense network takes 0.8 of the time of f
 
 from __future__ import annotations
 
+import platform
+
 import torch
 from torch import nn
 
@@ -46,5 +48,7 @@ def _gains(module: nn.Module, rows: int, kind: str) -> bool:
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if platform.machine().lower() in ("x86_64", "amd64"):  # elsewhere "supported" may be slow emulation by float32
+        return any(getattr(torch.cpu, f"_is_{unit}_supported", lambda: False)() for unit in ("avx512_bf16", "amx_tile"))
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return supported is not None and bool(supported())
