@@ -41,6 +41,11 @@ HELD_OUT = {"static": 0.0, "dynamic": 1 / 60}
 """On the static set the bound on held-out rows is best long before the density is: the encoder overfits first."""
 
 
+def drawn(p: torch.Tensor) -> torch.Tensor:
+    """1 with probability p, to within 2^-15, else 0; of 15 random bits, which are had faster than 24."""
+    return (torch.empty_like(p, dtype=torch.int16).random_() < p * 32768.0).to(p.dtype)
+
+
 class DynamicVAE(VAE):
     """A VAE of pixels that are drawn anew, 1 with the probability of their intensity, whenever they are looked at.
 
@@ -49,7 +54,7 @@ class DynamicVAE(VAE):
 
     def _set_up(self, source: Source, y: Any = None) -> None:
         super()._set_up(source, y)
-        self.units_.register_forward_hook(lambda module, rows, x: torch.bernoulli(x))
+        self.units_.register_forward_hook(lambda module, rows, x: drawn(x))
 
     def _replayable(self, model: Model) -> bool:
         return True
