@@ -11,6 +11,7 @@ from latens.models.draw import Draw, Latent, draw
 from latens.models.flow import Explicit, NormalizingFlow
 from latens.models.handlers import clamp, encode, locate, sample
 from latens.models.vae import VariationalAutoencoder
+from latens.models.wrapped import Wrapped, unwrapped
 
 __all__ = [
     "Choose",
@@ -24,9 +25,11 @@ __all__ = [
     "NormalizingFlow",
     "StandardNormal",
     "VariationalAutoencoder",
+    "Wrapped",
     "clamp",
     "draw",
     "encode",
     "locate",
     "sample",
+    "unwrapped",
 ]

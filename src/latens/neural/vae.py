@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from latens.distributions import Family, Normal
-from latens.models import Conditional, Model, StandardNormal, VariationalAutoencoder
+from latens.models import Conditional, Model, StandardNormal, VariationalAutoencoder, unwrapped
 from latens.neural.latent import LatentDensity
 from latens.neural.scoring import log_likelihood
 from latens.nn import Site, Spec
@@ -125,16 +125,19 @@ class VAE(LatentDensity):
 
 
 def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior: Spec) -> VariationalAutoencoder:
-    """The likelihood first, then the posterior, then the prior, which may look at both."""
+    """The likelihood, the base posterior, the prior, which may look at both, then what wraps the posterior."""
     z_shape = (settings["latents"],)
     x_shape, beside = site.event_shape, site.beside
     likelihood = Conditional(settings["likelihood"], settings["decoder"]).build(
         Site(x_shape, z_shape, events=site.batch, beside=beside)
     )
     modules: dict[str, nn.Module] = {"likelihood": likelihood}
-    if isinstance(posterior, Family):
-        posterior = Conditional(posterior, settings["encoder"])
-    q = posterior.build(Site(z_shape, x_shape, site.batch, modules=modules, beside=beside))
-    modules["posterior"] = q
-    p = prior.build(Site(z_shape, modules=modules, beside=beside))
-    return VariationalAutoencoder(q, likelihood, p)  # type: ignore[arg-type]
+    base, wrappers = unwrapped(posterior)
+    if isinstance(base, Family):
+        base = Conditional(base, settings["encoder"])
+    inference = Site(z_shape, x_shape, site.batch, modules=modules, beside=beside)
+    modules["posterior"] = base.build(inference)
+    modules["prior"] = prior.build(Site(z_shape, modules=modules, beside=beside))
+    for wrapper in wrappers:
+        modules["posterior"] = wrapper.build(inference)
+    return VariationalAutoencoder(modules["posterior"], likelihood, modules["prior"])  # type: ignore[arg-type]
