@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from latens import presets
 from latens.density import ConditionalEstimator, DensityEstimator
 from latens.neural import VAE, NeuralDensity
 from latens.neural.checks import check_settings
-from latens.neural.vocabulary import read
+from latens.neural.vocabulary import vocabulary
 from latens.utils import InputError
-from latens.utils.text import nearest
+from latens.utils.text import nearest, parse
 
 _WRITTEN = ("objective", "likelihood", "encoder", "decoder", "learning_rate")
 """Parameters that are given as the text of a value."""
@@ -27,10 +28,12 @@ def estimator(model: str | None, flags: dict[str, Any]) -> DensityEstimator:
 
     >>> estimator("AutoEncoder(latents=2)", {"latents": 4, "encoder": "MLP((8,))", "epochs": None})
     AutoEncoder(latents=4, encoder=MLP((8,)), random_state=0)
+    >>> estimator("beta_vae(2.0)", {})
+    VAE(objective=Distortion() + 2.0 * Rate(), random_state=0)
     >>> estimator("Histogram(bins='scott')", {"epochs": None})
     Histogram(bins='scott')
     """
-    found = VAE() if model is None else read(_called(model))
+    found = VAE() if model is None else _read(model)
     if isinstance(found, ConditionalEstimator):
         raise InputError(f"{type(found).__name__} predicts y from x, which is done from Python: {found!r}.fit(X, y)")
     if not isinstance(found, DensityEstimator):
@@ -74,12 +77,13 @@ def image_size(text: str | None) -> tuple[int, int] | None:
 
 
 def _value(name: str, value: Any) -> Any:
-    return read(_called(value)) if name in _WRITTEN and isinstance(value, str) else value
+    return _read(value) if name in _WRITTEN and isinstance(value, str) else value
 
 
-def _called(text: str) -> str:
-    """A bare name is a call without arguments."""
-    return f"{text.strip()}()" if text.strip().isidentifier() else text
+def _read(written: str) -> Any:
+    """A value, an estimator or a preset; a bare name is a call without arguments."""
+    called = f"{written.strip()}()" if written.strip().isidentifier() else written
+    return parse(called, {**vocabulary(), **{name: getattr(presets, name) for name in presets.__all__}})
 
 
 def flag(name: str) -> str:
