@@ -18,8 +18,8 @@ from latens.distributions import (
 from latens.models import Conditional, Free, StandardNormal
 from latens.neural.vocabulary import read, vocabulary
 from latens.nn import MLP, Conv, Spec
-from latens.objectives import ELBO, Distortion, FreeBits, ImportanceWeighted, Objective, Rate
-from latens.training import Constant, Cosine, Cyclical, Linear, Recipe, Schedule, Steps
+from latens.objectives import ELBO, Capacity, Distortion, FreeBits, ImportanceWeighted, Objective, Rate, Renyi
+from latens.training import Constant, Cosine, Cyclical, Linear, Recipe, Schedule, Sigmoid, Steps
 from latens.utils.errors import InputError
 from latens.utils.text import text
 
@@ -45,6 +45,9 @@ VALUES = {
     "schedule": Distortion() + Linear(0.0, 1.0, until=0.2) * Rate(),
     "scheduled sum": Cyclical(0.1, 1.0, 3) * (Distortion() + Steps((0.1, 1.0), (1.0, 9.0)) * (Rate() + Rate())),
     "iwae": 1e-300 * ImportanceWeighted(50),
+    "averaged bounds": 0.5 * ELBO() + 0.5 * ImportanceWeighted(8, m=4),
+    "largest weight": Renyi(-float("inf"), 5) + Renyi(0.5, m=2),
+    "capacity": Distortion() + 1000.0 * Capacity(Linear(0.0, 30.0, 0.5)) + Sigmoid(0.0, 1.0, 0.25) * Capacity(4.0),
     "rate": Cosine(0.001, 1e-05, 0.02),
     "constant": Constant(float("inf")),
     "recipe": Recipe(epochs=3, learning_rate=Cosine(0.01), betas=(0.5, 0.9)),

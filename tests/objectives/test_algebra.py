@@ -7,7 +7,7 @@ import torch
 from latens.distributions import Bernoulli, Normal, StudentT
 from latens.models import Conditional, Free, StandardNormal, VariationalAutoencoder, draw
 from latens.nn import MLP, Site
-from latens.objectives import ELBO, Distortion, FreeBits, ImportanceWeighted, Rate
+from latens.objectives import ELBO, Distortion, FreeBits, ImportanceWeighted, Rate, Renyi
 from latens.training import Constant, Cosine, Cyclical, Linear, Steps
 from latens.utils.errors import InputError
 
@@ -91,6 +91,9 @@ SAMPLES = {
     "scaled": (2.0 * (ImportanceWeighted(7) + Distortion()), 7),
     "equal": (ImportanceWeighted(7) + 0.5 * ImportanceWeighted(7), 7),
     "one of k": (ImportanceWeighted(1) + ImportanceWeighted(3), 3),
+    "averaged": (ImportanceWeighted(3, 4), 12),
+    "renyi": (Renyi(0.5, 3, 2), 6),
+    "a divisor": (0.5 * ImportanceWeighted(4) + 0.5 * ImportanceWeighted(4, 2), 8),
 }
 
 
@@ -101,7 +104,7 @@ def test_the_number_of_draws_reaches_the_top(name):
 
 
 def test_two_numbers_of_draws_are_refused():
-    with pytest.raises(InputError, match=r"must agree; got 5 .* and 3"):
+    with pytest.raises(InputError, match=r"must agree, .* multiple .*; got 5 .* and 3"):
         ImportanceWeighted(5) + 2.0 * (Rate() + ImportanceWeighted(3))
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from latens.training.schedule import Constant, Cosine, Cyclical, Linear, Steps, at
+from latens.training.schedule import Constant, Cosine, Cyclical, Linear, Sigmoid, Steps, at
 from latens.utils.errors import InputError
 
 CASES = {
@@ -14,6 +14,8 @@ CASES = {
     "cosine_warm": (Cosine(1.0, warmup=0.5), [0.0, 0.5, 1.0, 0.5, 0.0]),
     "cyclical": (Cyclical(0.0, 1.0, cycles=2), [0.0, 1.0, 0.0, 1.0, 1.0]),
     "cyclical_slow": (Cyclical(1.0, 0.0, cycles=1, ramp=1.0), [1.0, 0.75, 0.5, 0.25, 0.0]),
+    "sigmoid": (Sigmoid(1.0, 3.0, width=0.25), [1 + 2 / (1 + math.exp(u)) for u in (2, 1, 0, -1, -2)]),
+    "sigmoid_steep": (Sigmoid(2.0, 0.0, 0.25, 1e-9), [2.0, 1.0, 0.0, 0.0, 0.0]),
     "steps": (Steps((3.0, 2.0, 1.0), (1, 1, 2)), [3.0, 2.0, 1.0, 1.0, 1.0]),
 }
 
@@ -58,6 +60,7 @@ def test_number_or_schedule():
         (lambda: Linear(0.0, 1.0, until=0.0), "until=0.0"),
         (lambda: Cosine(1.0, warmup=1.0), "warmup=1.0"),
         (lambda: Cyclical(0.0, 1.0, cycles=0), "cycles=0"),
+        (lambda: Sigmoid(0.0, 1.0, width=0.0), "width=0.0"),
         (lambda: Steps((1.0, 2.0), (1.0,)), "1 lengths for 2 values"),
         (lambda: Steps(()), "at least one value"),
     ],

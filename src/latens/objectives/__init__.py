@@ -5,7 +5,18 @@ be a schedule, a function of training progress.
 """
 
 from latens.objectives.base import Objective, Scaled, Sum
-from latens.objectives.bounds import ELBO, ImportanceWeighted
-from latens.objectives.terms import Distortion, FreeBits, Rate
+from latens.objectives.bounds import ELBO, ImportanceWeighted, Renyi
+from latens.objectives.terms import Capacity, Distortion, FreeBits, Rate
 
-__all__ = ["ELBO", "Distortion", "FreeBits", "ImportanceWeighted", "Objective", "Rate", "Scaled", "Sum"]
+__all__ = [
+    "ELBO",
+    "Capacity",
+    "Distortion",
+    "FreeBits",
+    "ImportanceWeighted",
+    "Objective",
+    "Rate",
+    "Renyi",
+    "Scaled",
+    "Sum",
+]

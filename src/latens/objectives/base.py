@@ -47,7 +47,7 @@ class Sum(Objective):
     """left + right.
 
     Raises:
-        InputError: both need more than one draw an example, and not the same number.
+        InputError: the larger number of draws that a term needs is no multiple of the smaller.
 
     Example:
         >>> from latens.objectives import Distortion, Rate
@@ -62,10 +62,10 @@ class Sum(Objective):
 
     def __post_init__(self) -> None:
         a, b = self.left.samples, self.right.samples
-        if 1 < a != b > 1:
+        if max(a, b) % min(a, b):
             raise InputError(
-                f"One draw serves all terms, so their numbers of samples must agree; got {a} ({self.left}) and "
-                f"{b} ({self.right})."
+                f"One draw serves all terms, so their numbers of samples must agree, or one be a multiple of the "
+                f"other; got {a} ({self.left}) and {b} ({self.right})."
             )
 
     @property

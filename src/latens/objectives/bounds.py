@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 
+import torch
 from torch import Tensor
 
 from latens.models import Draw
 from latens.objectives.base import Objective
 from latens.utils.errors import InputError
+from latens.utils.validation import check_positive
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,30 +31,114 @@ class ELBO(Objective):
 
 
 @dataclass(frozen=True, repr=False)
-class ImportanceWeighted(Objective):
-    """-E[log 1/k sum_i p(x, z_i) / q(z_i | x)] >= -log p(x), nats: a bound that tightens with k.
+class Renyi(Objective):
+    """-E[1/(1 - alpha) log 1/k sum_i w_i^(1 - alpha)], w_i = p(x, z_i) / q(z_i | x), nats.
+
+    alpha = 1 is the evidence lower bound, alpha = 0 the importance weighted one, and the larger alpha, the looser the
+    bound. Below 0 it may lie beyond the evidence; alpha = -inf takes the largest weight alone (VR-max), alpha = inf the
+    smallest.
 
     Args:
-        k: the number of draws an example.
+        alpha: the order of the divergence from q(z | x) to p(z | x) that is minimised as k grows.
+        k: the number of draws of one bound.
+        m: how many bounds are averaged, k draws each.
 
-    Reference: Burda, Grosse and Salakhutdinov, *Importance weighted autoencoders*, 2016.
+    Reference: Li and Turner, *Renyi divergence variational inference*, 2016.
 
     Example:
-        >>> ImportanceWeighted(50).samples
-        50
+        >>> Renyi(0.5, 10), Renyi(-math.inf, 5, 8).samples
+        (Renyi(0.5, 10), 40)
     """
 
+    alpha: float
     k: int = 5
+    m: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.k, int) or self.k < 1:
-            raise InputError(f"ImportanceWeighted expects a whole number of samples k >= 1; got {self.k!r}.")
+        _check_draws(self)
+        if not isinstance(self.alpha, Real) or isinstance(self.alpha, bool) or math.isnan(self.alpha):
+            raise InputError(f"Renyi expects a number alpha; got {self.alpha!r}.")
 
     @property
     def samples(self) -> int:
-        """k."""
-        return self.k
+        """k m."""
+        return self.k * self.m
 
     def __call__(self, draw: Draw) -> Tensor:
         """``(B,)``."""
-        return -draw.log_mean_exp(draw.log_weight)
+        return -power_mean(grouped(draw, draw.log_weight, self.k), 1.0 - self.alpha).mean(0)
+
+
+@dataclass(frozen=True, repr=False)
+class ImportanceWeighted(Objective):
+    """-E[log 1/k sum_i p(x, z_i) / q(z_i | x)] >= -log p(x), nats: a bound that tightens with k.
+
+    The more draws a bound has, the less they tell the encoder: averaging m bounds (MIWAE), or adding some of the ELBO
+    (CIWAE: ``0.5 * ELBO() + 0.5 * ImportanceWeighted(50)``), trades some of the tightness for its gradient.
+
+    Args:
+        k: the number of draws of one bound.
+        m: how many bounds are averaged, k draws each. A draw of more than k m gives an average of more.
+
+    References:
+        Burda, Grosse and Salakhutdinov, *Importance weighted autoencoders*, 2016; Rainforth et al., *Tighter
+        variational bounds are not necessarily better*, 2018.
+
+    Example:
+        >>> ImportanceWeighted(50).samples, ImportanceWeighted(8, 8).samples
+        (50, 64)
+    """
+
+    k: int = 5
+    m: int = 1
+
+    def __post_init__(self) -> None:
+        _check_draws(self)
+
+    @property
+    def samples(self) -> int:
+        """k m."""
+        return self.k * self.m
+
+    def __call__(self, draw: Draw) -> Tensor:
+        """``(B,)``."""
+        if draw.samples == self.k or draw.enumerated is not None:
+            return -draw.log_mean_exp(draw.log_weight)
+        return -power_mean(grouped(draw, draw.log_weight, self.k), 1.0).mean(0)
+
+
+def _check_draws(bound: Renyi | ImportanceWeighted) -> None:
+    if not isinstance(bound.k, int) or bound.k < 1:
+        raise InputError(f"{type(bound).__name__} expects a whole number of samples k >= 1; got {bound.k!r}.")
+    check_positive("m", bound.m, integer=True)
+
+
+def grouped(draw: Draw, t: Tensor, k: int) -> Tensor:
+    """``(m k, B) -> (m, k, B)``: the draws of each bound.
+
+    Raises:
+        InputError: choices that were enumerated, or a number of draws that is no multiple of k.
+    """
+    if draw.enumerated is not None:
+        raise InputError("This bound expects draws, and choices were enumerated; use ELBO() or ImportanceWeighted(k).")
+    if draw.samples % k:
+        raise InputError(f"A bound of {k} draws expects a multiple of {k} draws; got {draw.samples}.")
+    return t.unflatten(0, (draw.samples // k, k))
+
+
+def power_mean(t: Tensor, power: float) -> Tensor:
+    """1/p log 1/k sum_i exp(p t_i) over the second axis; at p = 0 the mean, at p = +-inf the largest or smallest.
+
+    Exact for small p too. A term below eps^2 of the largest has no gradient, as in ``Draw.log_mean_exp``.
+
+    >>> round(power_mean(torch.tensor([[0.0, 1.0, 5.0]]), 1e-12).item(), 4)
+    2.0
+    """
+    if power == 0:
+        return t.mean(1)
+    top = t.amax(1, keepdim=True) if power > 0 else t.amin(1, keepdim=True)
+    if math.isinf(power):
+        return top.squeeze(1)
+    top = top.detach()
+    below = (power * (t - top)).clamp(min=2.0 * math.log(torch.finfo(t.dtype).eps))
+    return top.squeeze(1) + below.expm1().mean(1).log1p() / power

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from latens.models import Draw, Latent
-from latens.objectives.base import Objective
+from latens.objectives.base import Objective, Weight
+from latens.training import Linear, Schedule, at
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
 
@@ -35,11 +36,42 @@ class Rate(Objective):
 
 
 @dataclass(frozen=True, repr=False)
+class Capacity(Objective):
+    """|E_x[KL(q(z | x) || p(z))] - C|, nats: how far the rate is from what it is asked to be.
+
+    With a weight of hundreds or thousands the rate follows C, which usually rises in the course of training: the
+    latents learn one thing after another. The expectation is the mean over the batch (of this process, where there
+    are several), so this is a term of the whole batch, ``()``.
+
+    Args:
+        nats: C, a number or a schedule of training progress.
+
+    Reference: Burgess et al., *Understanding disentangling in beta-VAE*, 2018, eq. 8.
+
+    Example:
+        >>> Distortion() + 1000.0 * Capacity(Linear(0.0, 25.0, until=0.5))
+        Distortion() + 1000.0 * Capacity(Linear(0.0, 25.0, 0.5))
+    """
+
+    nats: Weight = Linear(0.0, 25.0)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.nats, Schedule):
+            check_positive("nats", self.nats, zero=True)
+
+    def __call__(self, draw: Draw) -> Tensor:
+        """``()``."""
+        target = at(self.nats, draw.progress)  # type: ignore[type-var]
+        return (draw.expect(draw.rate).mean() - target).abs()
+
+
+@dataclass(frozen=True, repr=False)
 class FreeBits(Objective):
     """sum_i max(E_x[KL_i], nats): the rate, with the first nats of every dimension free.
 
     Below its allowance a dimension feels no pull towards the prior, so that it is not given up early in training. The
-    expectation is the mean over the batch, so this is a term of the whole batch, ``()``.
+    expectation is the mean over the batch (of this process, where there are several), so this is a term of the whole
+    batch, ``()``.
 
     Args:
         nats: the allowance of each latent dimension.

@@ -19,7 +19,7 @@ from latens.training.events import (
 from latens.training.loop import Loss, minimise
 from latens.training.parallel import leads, local_device
 from latens.training.recipe import Recipe
-from latens.training.schedule import Constant, Cosine, Cyclical, Linear, Schedule, Steps, at
+from latens.training.schedule import Constant, Cosine, Cyclical, Linear, Schedule, Sigmoid, Steps, at
 
 __all__ = [
     "Batch",
@@ -36,6 +36,7 @@ __all__ = [
     "Recovered",
     "ResidentBatches",
     "Schedule",
+    "Sigmoid",
     "Started",
     "Steps",
     "Stopped",

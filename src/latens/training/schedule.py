@@ -114,6 +114,30 @@ class Cyclical(Schedule):
 
 
 @dataclass(frozen=True, repr=False)
+class Sigmoid(Schedule):
+    """w(t) = start + (end - start) / (1 + exp(-(t - middle) / width)): a smooth rise, most of it within 6 widths.
+
+    Reference: Bowman et al., Generating sentences from a continuous space, 2016.
+
+    >>> weight = Sigmoid(0.0, 1.0, middle=0.25)
+    >>> [round(weight(t), 3) for t in (0.0, 0.25, 0.3, 0.5)]
+    [0.007, 0.5, 0.731, 0.993]
+    """
+
+    start: float
+    end: float
+    middle: float = 0.5
+    width: float = 0.05
+
+    def __post_init__(self) -> None:
+        _require(0 < self.width < math.inf, f"Sigmoid expects a positive, finite width; got width={self.width}.")
+
+    def __call__(self, progress: Number) -> Number:
+        risen = 0.5 + 0.5 * _tanh((progress - self.middle) / (2 * self.width))
+        return self.start + (self.end - self.start) * risen
+
+
+@dataclass(frozen=True, repr=False)
 class Steps(Schedule):
     """values[i] during the i-th of consecutive spans; ``lengths`` are the spans' lengths, in any unit.
 
@@ -161,6 +185,10 @@ def _clip(x: Number) -> Number:
 
 def _cos(x: Number) -> Number:
     return torch.cos(x) if isinstance(x, Tensor) else math.cos(x)
+
+
+def _tanh(x: Number) -> Number:
+    return torch.tanh(x) if isinstance(x, Tensor) else math.tanh(x)
 
 
 def _floor(x: Number, highest: int) -> Number:
