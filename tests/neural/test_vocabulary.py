@@ -47,6 +47,7 @@ VALUES = {
     "iwae": 1e-300 * ImportanceWeighted(50),
     "averaged bounds": 0.5 * ELBO() + 0.5 * ImportanceWeighted(8, m=4),
     "largest weight": Renyi(-float("inf"), 5) + Renyi(0.5, m=2),
+    "paths": ELBO("path") + Rate("path") + ImportanceWeighted(6, gradient="path") + Renyi(0.5, 3, 2, "path"),
     "capacity": Distortion() + 1000.0 * Capacity(Linear(0.0, 30.0, 0.5)) + Sigmoid(0.0, 1.0, 0.25) * Capacity(4.0),
     "rate": Cosine(0.001, 1e-05, 0.02),
     "constant": Constant(float("inf")),

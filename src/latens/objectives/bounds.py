@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from latens.models import Draw
+from latens.objectives import path
 from latens.objectives.base import Objective
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
@@ -22,12 +23,24 @@ class ELBO(Objective):
     From maximum likelihood: log p(x) = log E_q[p(x, z) / q(z | x)] >= E_q[log p(x, z) / q(z | x)], by Jensen's
     inequality; the gap is KL(q(z | x) || p(z | x)). The same as ``Distortion() + Rate()``.
 
-    Reference: Kingma and Welling, *Auto-encoding variational Bayes*, 2014.
+    Args:
+        gradient: "total", or "path" (sticking the landing): without the score of q, whose mean is zero. The value is
+            the same; the noise of the gradient vanishes where q is the exact posterior.
+
+    References:
+        Kingma and Welling, *Auto-encoding variational Bayes*, 2014; Roeder, Wu and Duvenaud, *Sticking the landing*,
+        2017.
     """
+
+    gradient: str = "total"
+
+    def __post_init__(self) -> None:
+        path.check_gradient(self.gradient)
 
     def __call__(self, draw: Draw) -> Tensor:
         """``(B,)``."""
-        return draw.expect(draw.rate - draw.log_likelihood)
+        rate = path.rate(draw) if self.gradient == "path" else draw.rate
+        return draw.expect(rate - draw.log_likelihood)
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,6 +55,7 @@ class Renyi(Objective):
         alpha: the order of the divergence from q(z | x) to p(z | x) that is minimised as k grows.
         k: the number of draws of one bound.
         m: how many bounds are averaged, k draws each.
+        gradient: "total" or "path"; see :class:`ImportanceWeighted`.
 
     Reference: Li and Turner, *Renyi divergence variational inference*, 2016.
 
@@ -53,11 +67,14 @@ class Renyi(Objective):
     alpha: float
     k: int = 5
     m: int = 1
+    gradient: str = "total"
 
     def __post_init__(self) -> None:
-        _check_draws(self)
+        _check(self)
         if not isinstance(self.alpha, Real) or isinstance(self.alpha, bool) or math.isnan(self.alpha):
             raise InputError(f"Renyi expects a number alpha; got {self.alpha!r}.")
+        if math.isinf(self.alpha) and self.gradient == "path":
+            raise InputError(f"gradient='path' expects a finite alpha; got {self.alpha!r}.")
 
     @property
     def samples(self) -> int:
@@ -66,7 +83,7 @@ class Renyi(Objective):
 
     def __call__(self, draw: Draw) -> Tensor:
         """``(B,)``."""
-        return -power_mean(grouped(draw, draw.log_weight, self.k), 1.0 - self.alpha).mean(0)
+        return _bound(draw, 1.0 - self.alpha, self.k, self.gradient)
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,10 +96,13 @@ class ImportanceWeighted(Objective):
     Args:
         k: the number of draws of one bound.
         m: how many bounds are averaged, k draws each. A draw of more than k m gives an average of more.
+        gradient: "total", or "path" (doubly reparameterised, for one more backward pass through p(x | z)): the value
+            and the mean of the gradient are the same, and it does not drown in noise as k grows.
 
     References:
         Burda, Grosse and Salakhutdinov, *Importance weighted autoencoders*, 2016; Rainforth et al., *Tighter
-        variational bounds are not necessarily better*, 2018.
+        variational bounds are not necessarily better*, 2018; Tucker et al., *Doubly reparameterized gradient
+        estimators for Monte Carlo objectives*, 2019.
 
     Example:
         >>> ImportanceWeighted(50).samples, ImportanceWeighted(8, 8).samples
@@ -91,9 +111,10 @@ class ImportanceWeighted(Objective):
 
     k: int = 5
     m: int = 1
+    gradient: str = "total"
 
     def __post_init__(self) -> None:
-        _check_draws(self)
+        _check(self)
 
     @property
     def samples(self) -> int:
@@ -102,15 +123,26 @@ class ImportanceWeighted(Objective):
 
     def __call__(self, draw: Draw) -> Tensor:
         """``(B,)``."""
-        if draw.samples == self.k or draw.enumerated is not None:
+        if self.gradient == "total" and (draw.samples == self.k or draw.enumerated is not None):
             return -draw.log_mean_exp(draw.log_weight)
-        return -power_mean(grouped(draw, draw.log_weight, self.k), 1.0).mean(0)
+        return _bound(draw, 1.0, self.k, self.gradient)
 
 
-def _check_draws(bound: Renyi | ImportanceWeighted) -> None:
+def _bound(draw: Draw, power: float, k: int, gradient: str) -> Tensor:
+    if gradient == "total":
+        return -power_mean(grouped(draw, draw.log_weight, k), power).mean(0)
+    weights = grouped(draw, path.log_weight(draw), k)
+    bounds = power_mean(weights, power)
+    if k > 1 and power != 0:
+        bounds = bounds + path.doubly(draw, weights, power)
+    return -bounds.mean(0)
+
+
+def _check(bound: Renyi | ImportanceWeighted) -> None:
     if not isinstance(bound.k, int) or bound.k < 1:
         raise InputError(f"{type(bound).__name__} expects a whole number of samples k >= 1; got {bound.k!r}.")
     check_positive("m", bound.m, integer=True)
+    path.check_gradient(bound.gradient)
 
 
 def grouped(draw: Draw, t: Tensor, k: int) -> Tensor:

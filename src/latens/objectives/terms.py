@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from latens.models import Draw, Latent
+from latens.objectives import path
 from latens.objectives.base import Objective, Weight
 from latens.training import Linear, Schedule, at
 from latens.utils.errors import InputError
@@ -28,11 +29,20 @@ class Distortion(Objective):
 
 @dataclass(frozen=True, repr=False)
 class Rate(Objective):
-    """KL(q(z | x) || p(z)), nats: what it costs to tell z."""
+    """KL(q(z | x) || p(z)), nats: what it costs to tell z.
+
+    Args:
+        gradient: "total" or "path"; see :class:`ELBO`.
+    """
+
+    gradient: str = "total"
+
+    def __post_init__(self) -> None:
+        path.check_gradient(self.gradient)
 
     def __call__(self, draw: Draw) -> Tensor:
         """``(B,)``."""
-        return draw.expect(draw.rate)
+        return draw.expect(path.rate(draw) if self.gradient == "path" else draw.rate)
 
 
 @dataclass(frozen=True, repr=False)
