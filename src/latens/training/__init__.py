@@ -18,6 +18,7 @@ from latens.training.events import (
 )
 from latens.training.loop import Loss, minimise
 from latens.training.parallel import leads, local_device
+from latens.training.players import Player, WhileGrowing
 from latens.training.recipe import Recipe
 from latens.training.schedule import Constant, Cosine, Cyclical, Linear, Schedule, Sigmoid, Steps, at
 
@@ -32,6 +33,7 @@ __all__ = [
     "History",
     "Linear",
     "Loss",
+    "Player",
     "Recipe",
     "Recovered",
     "ResidentBatches",
@@ -43,6 +45,7 @@ __all__ = [
     "StreamingBatches",
     "Tick",
     "TrainingError",
+    "WhileGrowing",
     "at",
     "leads",
     "local_device",

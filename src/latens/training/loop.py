@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,13 @@ from latens.training.batches import Batch, Batches, plan
 from latens.training.events import Event, History, Row, TrainingError
 from latens.training.meter import Bad, Mean, Meter
 from latens.training.parallel import World
+from latens.training.players import Loss, Movers, Player, rounds, turns
 from latens.training.precision import choose
 from latens.training.recipe import Precision, Recipe
 from latens.training.replay import as_tensor, faithful
 from latens.training.schedule import at
 from latens.training.state import State, remove_leftovers
 from latens.utils.errors import InputError
-
-Loss = Callable[[Batch, Tensor], Mapping[str, Tensor]]
-"""(batch, progress in [0, 1], a () tensor on the host) -> {"loss": the () tensor to minimise, other names: () or (L,)},
-means over the batch."""
 
 REPLAY_STEPS = 300
 """Steps of a training from which recording one pays."""
@@ -58,6 +56,8 @@ def minimise(
     device: torch.device | str | None = None,
     replay: bool = False,
     draws: int = 1,
+    players: Sequence[Player] | None = None,
+    critics: nn.Module | None = None,
 ) -> History:
     """min over the module's weights of E[loss(batch, progress)].
 
@@ -79,9 +79,13 @@ def minimise(
         replay: that the loss does the same at every step, so that a long training on a processor may record its
             operations once and run those; equal to the bit.
         draws: how often a row passes the network in a step, which decides whether bf16 pays.
+        players: who minimises what; one player by default, who moves all weights to minimise "loss". Each has an
+            optimiser of its own, and its gradient is clipped on its own.
+        critics: modules that play against the module: in every checkpoint, but neither averaged nor kept as the best.
 
     Raises:
-        InputError: there are no rows or no weights; or the checkpoint is that of another training.
+        InputError: there are no rows or no weights, weights have no player or two; or the checkpoint is that of another
+            training.
         TrainingError: the loss was not finite again after three recoveries.
 
     >>> from latens.training.batches import ResidentBatches
@@ -97,9 +101,11 @@ def minimise(
     place = next((p.device for p in module.parameters()), torch.device("cpu")) if device is None else device
     place = torch.device(place)
     world = World.join(place)
-    module.to(place)
+    for part in (module,) if critics is None else (module, critics):
+        part.to(place)
     with rng.isolated(place, recipe.seed, world.rank):
-        run = _Run(module, loss, batches, recipe, world, checkpoint, listener if world.rank == 0 else None)
+        state = State(module, recipe, world, players, critics)
+        run = _Run(state, loss, batches, recipe, checkpoint, listener if world.rank == 0 else None)
         run.precision = choose(recipe.precision, module, draws * run.rows, place)
         run.hold_out(held_out, held_out_loss or loss)
         run.may_replay = replay and place.type == "cpu"
@@ -109,24 +115,25 @@ def minimise(
 class _Run:
     def __init__(
         self,
-        module: nn.Module,
+        state: State,
         loss: Loss,
         batches: Batches,
         recipe: Recipe,
-        world: World,
         checkpoint: Path | None,
         listener: Callable[[Event], None] | None,
     ) -> None:
         if len(batches) == 0:
             raise InputError("Expected rows to train on; got none.")
-        self.module, self.loss, self.recipe, self.world = module, loss, recipe, world
+        self.state, self.recipe, self.world = state, recipe, state.world
+        world = state.world
         self.batches = batches.to(world.device)
         self.rows, self.steps = plan(len(batches), recipe.batch_size, world.size)
         self.checkpoint, self.listener = checkpoint, listener
-        self.state = State(module, recipe, world)
         self.precision: Precision = "float32"
         self.meter = Meter()
-        self.may_replay, self.names = False, list[str]()
+        self.may_replay = False
+        self.turns = turns(loss, state.players, self.autocast)
+        self.rounds: list[list[Movers]] = []
         self.held_out: Batches | None = None
         self.evaluated_loss = loss
         self.snapshot_time = self.tick_time = self.written = time.perf_counter()
@@ -164,8 +171,9 @@ class _Run:
         self.tell(events.Started(*sizes, position.epoch, position.step))
 
     def epoch(self) -> None:
-        self.module.train()
+        self.state.train()
         position, world = self.state.position, self.world
+        self.rounds = rounds(self.turns, position.rows)
         place = (self.recipe.seed, position.epoch, position.step, world.rank, world.size)
         for batch in self.batches.epoch(self.recipe.batch_size, *place):
             self.step(batch)
@@ -180,30 +188,29 @@ class _Run:
 
     def step(self, batch: Batch) -> None:
         state, progress = self.state, self.progress()
-        found = self.slope(*batch, as_tensor(progress))
-        gradients, terms = found[: len(state.trained)], found[len(state.trained) :]
+        inputs = (*batch, as_tensor(progress))
         rate = float(at(self.recipe.learning_rate, progress)) * state.position.factor
-        state.adam.step(self.world.average(gradients), rate)
+        terms: dict[str, Tensor] = {}
+        for turn, movers in zip(self.turns, self.rounds[self.done() % len(self.rounds)]):
+            gradients, found = turn(movers, inputs)
+            for player, gradient in zip(movers, gradients):
+                state.adams[player.name].step(self.world.average(gradient), rate * player.speed)
+            if len(movers) < len(turn.players):
+                state.sit_out(set(turn.players) - set(movers))
+            terms.update(found)
         state.average.update(self.done() + 1)
-        self.meter.add(dict(zip(self.names, terms)), len(batch[0]))
-
-    def slope(self, *inputs: Tensor) -> list[Tensor]:
-        """The gradient of the loss in every weight, then the terms; from a batch and the progress."""
-        with self.autocast():
-            terms = self.loss(inputs[:-1], inputs[-1])
-        self.names = list(terms)
-        found = torch.autograd.grad(terms["loss"], self.state.trained, allow_unused=True)
-        gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(self.state.trained, found)]
-        return [*gradients, *(term.detach() for term in terms.values())]
+        self.meter.add(terms, len(batch[0]))
 
     def use_replay(self) -> None:
-        """From here on the gradient is its operations alone, where these can be recorded and give the same bits."""
-        self.module.train()
+        """From here on gradients are their operations alone, where these can be recorded and give the same bits."""
+        self.state.train()
         place = (self.recipe.seed, 0, 0, self.world.rank, self.world.size)
         batch = next(iter(self.batches.epoch(self.recipe.batch_size, *place)))
-        state = self.state
-        replayed = faithful(self.slope, (*batch, as_tensor(1 / 3)), state.undo, state.tensors())
-        self.slope = replayed or self.slope  # type: ignore[method-assign]
+        examples, state = (*batch, as_tensor(1 / 3)), self.state
+        for turn, movers in {pair: None for together in rounds(self.turns, []) for pair in zip(self.turns, together)}:
+            replayed = faithful(partial(turn.slopes, movers), examples, state.undo, state.tensors())
+            if replayed is not None:
+                turn.recorded[movers] = replayed
 
     def done(self) -> int:
         return self.state.position.epoch * self.steps + self.state.position.step
@@ -236,9 +243,11 @@ class _Run:
         done = self.done()
         if done >= 1 << 24:  # float32, in which the kernel counts its steps, ends here
             return None
-        if self.state.adam.skipped(done) <= SKIPS + done // 100:
-            return None
-        return Bad("the gradient", math.nan, self.meter.batches - 1)
+        for player, skipped in self.state.skipped(done).items():
+            if skipped > SKIPS + done // 100:
+                name = "the gradient" if len(self.state.players) == 1 else f"the gradient of {player}"
+                return Bad(name, math.nan, self.meter.batches - 1)
+        return None
 
     def recover(self, bad: Bad) -> None:
         state, failed = self.state, self.state.position
@@ -277,8 +286,8 @@ class _Run:
         size, world = 2 * self.rows, self.world
         shards = world.size if len(held_out) >= size * world.size else 1
         meter, isolated = Meter(), rng.isolated(world.device, self.recipe.seed, world.rank, 1)
-        world.broadcast(list(self.module.buffers()))
-        self.module.eval()
+        self.state.broadcast_buffers()
+        self.state.train(False)
         with self.state.average.swapped_in(), torch.no_grad(), isolated:
             for batch in held_out.sequential(size, world.rank % shards, shards):
                 meter.add(self.evaluated_loss(batch, as_tensor(1.0)), len(batch[0]))
@@ -330,7 +339,8 @@ class _Run:
             self.write_seconds = self.written - start
 
     def fingerprint(self) -> dict[str, str]:
-        shapes = repr([(name, tuple(t.shape), str(t.dtype)) for name, t in self.state.model().items()])
+        weights = self.state.model() | self.state.beside()
+        shapes = repr([(name, tuple(t.shape), str(t.dtype)) for name, t in weights.items()])
         return {
             "recipe": repr(self.recipe),
             "weights": hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest(),
@@ -355,8 +365,8 @@ class _Run:
 
     def finish(self) -> History:
         self.state.settle()
-        self.module.eval()
+        self.state.train(False)
         position = self.state.position
         self.tell(events.Stopped(position.stopped, position.epoch, position.best_epoch))
-        skipped = self.state.adam.skipped(self.done())
+        skipped = sum(self.state.skipped(self.done()).values())
         return History(position.rows, position.stopped, position.best_epoch, skipped, position.recoveries)

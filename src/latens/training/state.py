@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from latens.training.adam import Adam
 from latens.training.ema import Average
 from latens.training.events import Row, TrainingError
 from latens.training.parallel import World
+from latens.training.players import Player, check
 from latens.training.recipe import Recipe
 from latens.utils.errors import InputError
 from latens.utils.storage import load_tensors, save_tensors
@@ -37,6 +38,12 @@ class Position:
     stopped: str = ""
     meter: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
+    idle: dict[str, int] = field(default_factory=dict)
+    """Steps in which a player did not move, by its name."""
+
+    def copied(self) -> Position:
+        """The same, to be changed on its own."""
+        return replace(self, rows=list(self.rows), meter=copy.copy(self.meter), idle=dict(self.idle))
 
 
 @dataclass(frozen=True)
@@ -49,30 +56,65 @@ class Snapshot:
 
 
 class State:
-    """The module, its optimiser, the average of its weights, its best weights, and the position."""
+    """The module, its players' optimisers, the average of its weights, its best weights, and the position."""
 
-    def __init__(self, module: nn.Module, recipe: Recipe, world: World) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        recipe: Recipe,
+        world: World,
+        players: Sequence[Player] | None = None,
+        critics: nn.Module | None = None,
+    ) -> None:
         self.module, self.world = module, world
+        self.critics = nn.ModuleList([] if critics is None else [critics])
         self.trained = [p for p in module.parameters() if p.requires_grad]
         if not self.trained:
             raise InputError("Expected a module with weights to train; got none that requires a gradient.")
-        world.broadcast([*module.parameters(), *module.buffers()])
-        self.adam = Adam(self.trained, recipe.betas, recipe.eps, recipe.weight_decay, recipe.clip)
+        self.players = [Player("loss", self.trained)] if players is None else list(players)
+        check(self.players, self.trained, [*module.parameters(), *self.critics.parameters()])
+        world.broadcast([*self.model().values(), *self.beside().values()])
+        settings = (recipe.betas, recipe.eps, recipe.weight_decay, recipe.clip)
+        self.adams = {player.name: Adam(player.weights, *settings) for player in self.players}
         self.average = Average(self.trained, recipe.ema)
         self.position = Position()
         self.best: dict[str, Tensor] = {}
         self.snapshot: Snapshot | None = None
 
+    def train(self, mode: bool = True) -> None:
+        """Sets module and critics to training, or to evaluation."""
+        self.module.train(mode)
+        self.critics.train(mode)
+
+    def broadcast_buffers(self) -> None:
+        """Gives all processes the buffers of the first, which each has filled from its own rows."""
+        self.world.broadcast([*self.module.buffers(), *self.critics.buffers()])
+
+    def sit_out(self, players: Iterable[Player]) -> None:
+        """Notes a step in which these players did not move."""
+        idle = self.position.idle
+        idle |= {player.name: idle.get(player.name, 0) + 1 for player in players}
+
+    def skipped(self, steps: int) -> dict[str, int]:
+        """How many moves of each player had a gradient that was not finite; waits for the device."""
+        idle = self.position.idle
+        return {name: adam.skipped(steps - idle.get(name, 0)) for name, adam in self.adams.items()}
+
     def model(self) -> dict[str, Tensor]:
         """Weights and buffers by name."""
-        weights = {f"weight.{name}": p.data for name, p in self.module.named_parameters()}
-        return weights | {f"buffer.{name}": b for name, b in self.module.named_buffers()}
+        return _named(self.module, "")
+
+    def beside(self) -> dict[str, Tensor]:
+        """Those of the critics, which are no part of the model."""
+        return _named(self.critics, "critics.")
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that is restored together."""
-        lists = {"first": self.adam.first, "second": self.adam.second, "average": self.average.averages}
-        moments = {f"{name}.{i}": t for name, tensors in lists.items() for i, t in enumerate(tensors)}
-        return self.model() | moments | {"adam.steps": self.adam.steps}
+        averages = {f"average.{i}": t for i, t in enumerate(self.average.averages)}
+        found = self.model() | self.beside() | averages
+        for i, player in enumerate(self.players):
+            found |= _moments(self.adams[player.name], f"{player.name}." if i else "")
+        return found
 
     def take_snapshot(self) -> None:
         """Remembers this state; in a single process to the end, even where Ctrl-C comes in between."""
@@ -87,14 +129,13 @@ class State:
         previous, self.snapshot = self.snapshot, None
         tensors = _copied(self.tensors(), {} if previous is None else previous.tensors)
         random = {name: self.world.gather(s) for name, s in rng.states(self.world.device).items()}
-        position = replace(self.position, rows=list(self.position.rows), meter=copy.copy(self.position.meter))
-        self.snapshot = Snapshot(position, tensors, random)
+        self.snapshot = Snapshot(self.position.copied(), tensors, random)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Goes back to a snapshot."""
         _overwrite(self.tensors(), snapshot.tensors)
         rng.restore({name: s[self.world.rank] for name, s in snapshot.rng.items()}, self.world.device)
-        self.position = replace(snapshot.position, rows=list(snapshot.position.rows))
+        self.position = snapshot.position.copied()
 
     def undo(self) -> None:
         """Goes back to the last snapshot.
@@ -116,7 +157,7 @@ class State:
             _overwrite(self.model(), self.best)
         elif self.average.averages:
             _overwrite(dict(enumerate(self.trained)), dict(enumerate(self.average.averages)))
-        self.world.broadcast(list(self.module.buffers()))
+        self.broadcast_buffers()
 
     def write(self, path: Path, fingerprint: Mapping[str, str]) -> None:
         """The snapshot and the best weights as one file."""
@@ -153,9 +194,20 @@ def remove_leftovers(path: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def _named(module: nn.Module, prefix: str) -> dict[str, Tensor]:
+    weights = {f"{prefix}weight.{name}": p.data for name, p in module.named_parameters()}
+    return weights | {f"{prefix}buffer.{name}": b for name, b in module.named_buffers()}
+
+
+def _moments(adam: Adam, prefix: str) -> dict[str, Tensor]:
+    lists = {"first": adam.first, "second": adam.second}
+    moments = {f"{prefix}{name}.{i}": t for name, tensors in lists.items() for i, t in enumerate(tensors)}
+    return moments | {f"{prefix}adam.steps": adam.steps}
+
+
 def _copied(tensors: dict[str, Tensor], into: dict[str, Tensor]) -> dict[str, Tensor]:
     """Copies of the tensors, in the memory of ``into`` where the shapes are the same."""
-    if [t.shape for t in tensors.values()] != [t.shape for t in into.values()]:
+    if {name: t.shape for name, t in tensors.items()} != {name: t.shape for name, t in into.items()}:
         return {name: t.detach().clone() for name, t in tensors.items()}
     _overwrite(into, tensors)
     return into
