@@ -10,8 +10,8 @@ from torch import nn
 
 import latens
 from latens import VAE, AutoEncoder, Histogram
-from latens.distributions import Bernoulli, Laplace, MixtureOf, NegativeBinomial, Normal
-from latens.models import Conditional, Free
+from latens.distributions import Bernoulli, Categorical, Laplace, MixtureOf, NegativeBinomial, Normal
+from latens.models import Conditional, Free, GumbelSoftmax
 from latens.nn import MLP, Conv
 from latens.objectives import Distortion, Rate
 from latens.training import Linear
@@ -41,6 +41,7 @@ FITS = {
         **SMALL,
     ).fit(TABLE),
     "mixture prior": lambda: VAE(prior=Free(MixtureOf(Normal("element"), 3, over="event")), **SMALL).fit(TABLE),
+    "codes": lambda: VAE(posterior=GumbelSoftmax(4), prior=Free(Categorical(4)), **SMALL).fit(TABLE),
     "autoencoder": lambda: AutoEncoder(**SMALL).fit(TABLE),
     "autoencoder with a prior": lambda: AutoEncoder(**SMALL).fit(IMAGES).fit_prior(Histogram(bins=5), IMAGES),
     "random state object": lambda: VAE(**SMALL | {"random_state": np.random.RandomState(4)}).fit(TABLE),
@@ -108,10 +109,10 @@ def test_a_loaded_model_can_be_trained_on(pair):
     x = again.units_(torch.from_numpy(np.asarray(X)))
     context = torch.from_numpy(again.condition_.encode(LABELS[:5], 5)) if fitted.condition else None
     q = again.model_.posterior(x, context=context)
-    z = q.rsample()
+    z, code = q.rsample_and_code()
     loss = again.model_.likelihood(z, context=context).log_prob(x).sum()
     if q.has_density:
-        loss = loss + again.model_.prior().log_prob(z).sum()
+        loss = loss + again.model_.prior().log_prob(z if code is None else code).sum()
     loss.backward()
     assert all(p.grad is not None for p in again.model_.posterior.parameters())
 

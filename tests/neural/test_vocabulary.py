@@ -15,7 +15,7 @@ from latens.distributions import (
     Normal,
     StudentT,
 )
-from latens.models import Conditional, Free, StandardNormal
+from latens.models import Conditional, Free, GumbelSoftmax, StandardNormal, UniformCodes
 from latens.neural.vocabulary import read, vocabulary
 from latens.nn import MLP, Conv, Spec
 from latens.objectives import ELBO, Capacity, Distortion, FreeBits, ImportanceWeighted, Objective, Rate, Renyi
@@ -37,6 +37,7 @@ VALUES = {
     "conditional": Conditional(MixtureOf(Bernoulli(), 2), MLP((8, 8))),
     "free": Free(MixtureOf(Normal("element"), 7, over="event")),
     "prior": StandardNormal(),
+    "codes": (GumbelSoftmax(10, hard=False), UniformCodes()),
     "sum": Distortion() + Rate() + FreeBits(0.25),
     "bracketed sum": Distortion() + (Rate() + FreeBits(0.25)),
     "weighted sum": 2.0 * (Distortion() + Rate()),

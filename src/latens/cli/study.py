@@ -158,7 +158,7 @@ def multiplications(estimator: LatentDensity) -> int:
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
         y = None if estimator.condition_ is None else estimator.condition_.examples(1)
-        estimator.inverse_transform(np.zeros((1, estimator.settings_["latents"])), y)
+        estimator.inverse_transform(np.zeros((1, estimator._n_features_out)), y)
     finally:
         for hook in hooks:
             hook.remove()
@@ -188,7 +188,7 @@ def _plane(estimator: LatentDensity, placed: Subset, shown: Subset) -> Plane | N
     low, high = np.quantile(points, 0.002, axis=0), np.quantile(points, 0.998, axis=0)
     room = 0.05 * np.maximum(high - low, 1e-9)
     low, high = low - room, high + room
-    if placed.schema.kind != "image" or placed.schema.size > _VALUES // CELLS**2:
+    if estimator.code_classes_ or placed.schema.kind != "image" or placed.schema.size > _VALUES // CELLS**2:
         return Plane(points, low, high, names, how, None)
     middle = (np.arange(CELLS) + 0.5) / CELLS
     x, y = np.meshgrid(low[0] + middle * (high[0] - low[0]), high[1] - middle * (high[1] - low[1]))
@@ -209,7 +209,7 @@ def _axes(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str], str]:
 
 
 def _traversals(estimator: LatentDensity, source: Source, placed: Subset, shown: Subset) -> list[Traversal]:
-    if source.schema.kind != "image":
+    if source.schema.kind != "image" or estimator.code_classes_:
         return []
     codes = estimator.transform(placed)
     spread = codes.std(0)

@@ -23,6 +23,7 @@ from latens.distributions.bijections import (
 )
 from latens.distributions.binary import Bernoulli
 from latens.distributions.categorical import Categorical
+from latens.distributions.codes import Codes, Concrete, Embedded, PointCodes, one_hot
 from latens.distributions.counts import NegativeBinomial, Poisson
 from latens.distributions.delta import Delta
 from latens.distributions.discretized import DiscretizedLogistic
@@ -39,13 +40,16 @@ __all__ = [
     "Beta",
     "Bijection",
     "Categorical",
+    "Codes",
     "Composed",
+    "Concrete",
     "ContinuousBernoulli",
     "Coupling",
     "Delta",
     "DiscretizedLogistic",
     "Distribution",
     "Elementwise",
+    "Embedded",
     "Family",
     "Laplace",
     "LowerUpper",
@@ -55,11 +59,13 @@ __all__ = [
     "NegativeBinomial",
     "Normal",
     "Permutation",
+    "PointCodes",
     "Poisson",
     "Spline",
     "StudentT",
     "Transformed",
     "kl_factors",
+    "one_hot",
     "split",
     "standard_normal",
 ]

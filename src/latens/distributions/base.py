@@ -47,6 +47,14 @@ class Distribution(ABC):
         x = self.rsample(shape)
         return x, self.log_prob(x)
 
+    def rsample_and_code(self, shape: Shape = ()) -> tuple[Tensor, Tensor | None]:
+        """A draw as a decoder reads it, and what densities score where that is another thing (a code); else None."""
+        return self.rsample(shape), None
+
+    def embed(self, draw: Tensor) -> Tensor:
+        """A draw as a decoder reads it: itself, unless it is a code."""
+        return draw
+
     def factors(self, x: Tensor) -> Tensor:
         """log p(x_i), element by element, ``(*sample, *batch, *event)``.
 
@@ -67,6 +75,11 @@ class Distribution(ABC):
     def mean(self) -> Tensor:
         """E[x], ``(*batch, *event)``."""
         raise NotImplementedError(f"{type(self).__name__} has no mean.")
+
+    @property
+    def location(self) -> Tensor:
+        """The one draw that stands for all, ``(*batch, *event)``: the mean, or the most probable code."""
+        return self.mean
 
     @property
     def stddev(self) -> Tensor:

@@ -193,7 +193,7 @@ def _terms(d: Draw, k: int) -> dict[str, Tensor]:
     if len(known) == len(factors):
         terms["rates"] = torch.cat(known, 1) * share
     if len(d.latents) == 1 and len(d.latents[0].q.batch_shape) == 1:
-        terms["z"] = d.latents[0].value[0].flatten(1).double()
+        terms["z"] = d.latents[0].code[0].flatten(1).double()
     return terms
 
 
@@ -242,7 +242,7 @@ def _posteriors(
 
     def choose(p: Distribution, q: Distribution | None) -> Tensor:
         found.append(p if q is None else q)
-        return found[-1].mean
+        return p.embed(found[-1].location)
 
     for indices in blocks(len(source), e._block):
         rows = tensor(source.take(indices).astype(e.schema_.dtype, copy=False)).to(e._device)

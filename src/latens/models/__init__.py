@@ -6,6 +6,7 @@ A hierarchy is the same function with a loop, so that nothing else knows of hier
 """
 
 from latens.models.base import Choose, Model
+from latens.models.codes import CodeAutoencoder, Coder, GumbelSoftmax, UniformCodes, code_posterior
 from latens.models.conditional import Conditional, ConditionalDistribution, Free, StandardNormal
 from latens.models.draw import Draw, Latent, draw
 from latens.models.flow import Explicit, NormalizingFlow
@@ -15,18 +16,23 @@ from latens.models.wrapped import Wrapped, unwrapped
 
 __all__ = [
     "Choose",
+    "CodeAutoencoder",
+    "Coder",
     "Conditional",
     "ConditionalDistribution",
     "Draw",
     "Explicit",
     "Free",
+    "GumbelSoftmax",
     "Latent",
     "Model",
     "NormalizingFlow",
     "StandardNormal",
+    "UniformCodes",
     "VariationalAutoencoder",
     "Wrapped",
     "clamp",
+    "code_posterior",
     "draw",
     "encode",
     "locate",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
@@ -37,3 +37,6 @@ class Model(nn.Module, ABC):
 
     def calibrate(self, likelihood: Distribution, x: Tensor, weight: float) -> None:
         """Moves parameters that are best in closed form for p(x | z) and its data by ``weight`` towards them."""
+
+    def absorb(self, posteriors: Sequence[Distribution]) -> None:
+        """Lets what is no weight (a codebook) follow the posteriors of a training step."""

@@ -16,7 +16,12 @@ from latens.models.base import Model
 
 @dataclass(eq=False)
 class Latent:
-    """One choice: the value drawn from q, and both densities of it. Shapes ``(K, B, *)``."""
+    """One choice: the value drawn from q, and both densities of it. Shapes ``(K, B, *)``.
+
+    Attributes:
+        value: what the decoder reads.
+        quantised: the integers that the value stands for, which q and p are then of; None where it stands for itself.
+    """
 
     value: Tensor
     q: Distribution
@@ -25,13 +30,13 @@ class Latent:
 
     @property
     def code(self) -> Tensor:
-        """What p scores: the value, unless the posterior quantises it."""
+        """What p and q score: the value, unless the posterior quantises it."""
         return self.value if self.quantised is None else self.quantised
 
     @cached_property
     def log_q(self) -> Tensor:
         """log q(z | x), ``(K, B)`` nats."""
-        return self.q.log_prob(self.value)
+        return self.q.log_prob(self.code)
 
     @cached_property
     def log_p(self) -> Tensor:
@@ -175,8 +180,9 @@ def draw(
         if q is None:
             raise ValueError("A draw expects a posterior for every choice; got None.")
         shapes: dict[int, tuple[int, ...]] = {0: (samples, len(x)), 1: (samples,)}
-        latents.append(Latent(q.rsample(shapes.get(len(q.batch_shape), ())), q, p))
-        return latents[-1].value
+        value, code = q.rsample_and_code(shapes.get(len(q.batch_shape), ()))
+        latents.append(Latent(value, q, p, code))
+        return value
 
     likelihood = model(choose, x, observed=observed, context=context)
     return Draw(x, likelihood, latents, samples, observed, context, progress, n_examples, log_volume)

@@ -20,7 +20,7 @@ def sample(model: Model, n: int, *, context: Tensor | None = None) -> Distributi
     """
 
     def choose(p: Distribution, q: Distribution | None) -> Tensor:
-        return p.sample() if len(p.batch_shape) else p.sample((n,))
+        return p.embed(p.sample() if len(p.batch_shape) else p.sample((n,)))
 
     return model(choose, context=context)
 
@@ -37,7 +37,7 @@ def clamp(values: Sequence[Tensor]) -> Choose:
         value = next(rest, None)
         if value is None:
             raise ValueError(f"The model makes more choices than the {len(values)} value(s) given.")
-        return value
+        return p.embed(value)
 
     return choose
 
@@ -47,14 +47,14 @@ class _Chosen(Exception):
 
 
 def encode(model: Model, x: Tensor, **given: Tensor | None) -> list[Tensor]:
-    """The posterior mean of each choice, ``(B, *)``, without p(x | z) where the model says how many it makes."""
+    """What ``locate`` gives, without p(x | z) where the model says how many choices it makes."""
     means: list[Tensor] = []
 
     def choose(p: Distribution, q: Distribution | None) -> Tensor:
-        means.append((p if q is None else q).mean)
+        means.append((p if q is None else q).location)
         if len(means) == model.choices:
             raise _Chosen
-        return means[-1]
+        return p.embed(means[-1])
 
     with suppress(_Chosen):
         model(choose, x, **given)
@@ -62,12 +62,12 @@ def encode(model: Model, x: Tensor, **given: Tensor | None) -> list[Tensor]:
 
 
 def locate(model: Model, x: Tensor, **given: Tensor | None) -> tuple[list[Tensor], Distribution]:
-    """The posterior mean of each choice, ``(B, *)``, and p(x | z) there."""
+    """The posterior mean, or most probable code, of each choice, ``(B, *)``, and p(x | z) there."""
     means: list[Tensor] = []
 
     def choose(p: Distribution, q: Distribution | None) -> Tensor:
-        means.append((p if q is None else q).mean)
-        return means[-1]
+        means.append((p if q is None else q).location)
+        return p.embed(means[-1])
 
     likelihood = model(choose, x, **given)
     return means, likelihood

@@ -73,8 +73,13 @@ class LatentDensity(NeuralDensity):
         active = active_units(self.history_.rows[(self.history_.best_epoch or 0) - 1])
         return None if active is None else active[0]
 
+    @property
+    def code_classes_(self) -> int | None:
+        """How many values each latent takes; None where latents are real numbers."""
+        return None
+
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
-        """E_q[z | x], the posterior mean of each row: ``(n, latents)``."""
+        """E_q[z | x], the posterior mean of each row, or its most probable code: ``(n, latents)``."""
         return self._map(X, y, lambda rows, x, beside: _flat(encode(self.model_, self.units_(x), context=beside)))
 
     def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:

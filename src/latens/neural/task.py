@@ -46,6 +46,7 @@ class Task:
         value = self.objective(d)
         if self.model.training:
             self.model.calibrate(d.likelihood, d.x, 0.1)
+            self.model.absorb([latent.q for latent in d.latents])
         return {"loss": value.mean() if value.ndim else value, **measures(d)}
 
     def calibrate(self, rows: Batches, size: int) -> None:

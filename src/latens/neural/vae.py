@@ -8,12 +8,24 @@ import numpy as np
 from torch import nn
 
 from latens.distributions import Family, Normal
-from latens.models import Conditional, Model, StandardNormal, VariationalAutoencoder, unwrapped
+from latens.models import (
+    CodeAutoencoder,
+    Coder,
+    Conditional,
+    Model,
+    StandardNormal,
+    UniformCodes,
+    VariationalAutoencoder,
+    code_posterior,
+    unwrapped,
+)
+from latens.neural.codes import check_codes, check_draws
 from latens.neural.latent import LatentDensity
 from latens.neural.scoring import log_likelihood
 from latens.nn import Site, Spec
 from latens.objectives import ELBO, Objective
 from latens.training import Schedule
+from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
 
 Network = Spec | nn.Module | None
@@ -28,7 +40,7 @@ class VAE(LatentDensity):
         latents: the number of latent dimensions.
         posterior: the family of q(z | x); its parameters come from the encoder.
         likelihood: the family of p(x | z); its parameters come from the decoder.
-        prior: p(z); StandardNormal() if None.
+        prior: p(z); StandardNormal() if None, UniformCodes() for a posterior over codes.
         objective: what is minimised, such as ``Distortion() + 4.0 * Rate()``.
         encoder, decoder: a network specification, or an ``nn.Module`` of your own, which is copied.
         condition: "y" to learn p(x | y).
@@ -103,12 +115,34 @@ class VAE(LatentDensity):
         return self.objective
 
     def _build(self, site: Site) -> Model:
-        return build(site, self.settings_, self.posterior, self.prior or StandardNormal())
+        check_draws(self.posterior, self.objective.samples)
+        natural = UniformCodes() if isinstance(self.posterior, Coder) else StandardNormal()
+        return build(site, self.settings_, self.posterior, self.prior or natural)
+
+    @property
+    def _coder(self) -> Coder | None:
+        return self.posterior if isinstance(self.posterior, Coder) else None
+
+    @property
+    def code_classes_(self) -> int | None:
+        """How many values each latent takes; None where latents are real numbers."""
+        return self._coder.classes if self._coder else None
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.settings_["latents"] * (self._coder.stages if self._coder else 1)
+
+    def _points(self, Z: Any) -> np.ndarray:
+        points = super()._points(Z)
+        if self._coder and not ((points >= 0) & (points < self._coder.classes) & (points == np.rint(points))).all():
+            raise InputError(f"Expected codes, whole numbers 0 .. {self._coder.classes - 1}; got others.")
+        return points
 
     def score_samples(self, X: Any, y: Any = None, *, k: int | None = None) -> np.ndarray:
         """log p(x) of each row, ``(n,)`` nats: log 1/k sum_i p(x, z_i) / q(z_i | x), a lower bound in expectation.
 
-        A function of the model, the row and the seed alone: neither order, subset nor batch size moves a bit.
+        A function of the model, the row and the seed alone: neither order, subset nor batch size moves a bit. Where
+        each row has one code c it is log p(x | c) + log p(c), a lower bound of log p(x) whatever k.
 
         Args:
             X: rows like those fitted.
@@ -120,24 +154,30 @@ class VAE(LatentDensity):
         source = self._source(X)
         k = self.score_samples_k if k is None else k
         check_positive("k", k, integer=True)
+        k = 1 if self._coder and self._coder.certain else k
         context = self._context(y if y is not None else source.labels, len(source))
         return log_likelihood(self.model_, self.units_, self.schema_, source, context, k, self.seed_, self._device)
 
 
 def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior: Spec) -> VariationalAutoencoder:
     """The likelihood, the base posterior, the prior, which may look at both, then what wraps the posterior."""
-    z_shape = (settings["latents"],)
+    base, wrappers = unwrapped(posterior)
+    latents, coder = settings["latents"], base if isinstance(base, Coder) else None
+    z_shape, seen = ((latents * coder.stages,), (latents * coder.width,)) if coder else ((latents,), (latents,))
     x_shape, beside = site.event_shape, site.beside
     likelihood = Conditional(settings["likelihood"], settings["decoder"]).build(
-        Site(x_shape, z_shape, events=site.batch, beside=beside)
+        Site(x_shape, seen, events=site.batch, beside=beside)
     )
     modules: dict[str, nn.Module] = {"likelihood": likelihood}
-    base, wrappers = unwrapped(posterior)
-    if isinstance(base, Family):
-        base = Conditional(base, settings["encoder"])
     inference = Site(z_shape, x_shape, site.batch, modules=modules, beside=beside)
-    modules["posterior"] = base.build(inference)
+    if isinstance(base, Coder):
+        modules["posterior"] = code_posterior(base, settings["encoder"], latents, inference)
+    else:
+        base = Conditional(base, settings["encoder"]) if isinstance(base, Family) else base
+        modules["posterior"] = base.build(inference)
     modules["prior"] = prior.build(Site(z_shape, modules=modules, beside=beside))
+    check_codes(posterior, modules["prior"])
     for wrapper in wrappers:
         modules["posterior"] = wrapper.build(inference)
-    return VariationalAutoencoder(modules["posterior"], likelihood, modules["prior"])  # type: ignore[arg-type]
+    kind = CodeAutoencoder if coder else VariationalAutoencoder
+    return kind(modules["posterior"], likelihood, modules["prior"])  # type: ignore[arg-type]

@@ -1,0 +1,35 @@
+"""What cannot be combined with a posterior over codes, said before training."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from latens.distributions import Family
+from latens.models import Coder, GumbelSoftmax, unwrapped
+from latens.models.codes import classes_of
+from latens.nn import Spec
+from latens.utils.errors import InputError
+
+
+def check_codes(posterior: Family | Spec, prior: nn.Module) -> None:
+    """Refuses codes inside a wrapper, codes under a prior over real numbers, and the reverse."""
+    base, wrappers = unwrapped(posterior)
+    if isinstance(base, Coder):
+        base.check(prior)  # type: ignore[arg-type]
+        if wrappers:
+            name = type(wrappers[-1]).__name__
+            raise InputError(f"{name} transforms real numbers; {base} makes codes. Use it without {name}.")
+    elif classes_of(prior) is not None:
+        raise InputError(
+            f"{posterior} makes real numbers; got a prior over codes. Use StandardNormal() or Free(Normal('element')), "
+            "or a posterior over codes such as GumbelSoftmax(10)."
+        )
+
+
+def check_draws(posterior: Family | Spec, samples: int) -> None:
+    """Refuses importance weights whose gradient one-hot codes do not have."""
+    if isinstance(posterior, GumbelSoftmax) and posterior.hard and samples > 1:
+        raise InputError(
+            f"Importance weights need draws with a density and its gradient; {posterior} has one-hot draws. Use "
+            f"hard=False, or ELBO()."
+        )
