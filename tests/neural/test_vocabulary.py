@@ -18,7 +18,19 @@ from latens.distributions import (
 from latens.models import Conditional, Free, GumbelSoftmax, StandardNormal, UniformCodes
 from latens.neural.vocabulary import read, vocabulary
 from latens.nn import MLP, Conv, Spec
-from latens.objectives import ELBO, Capacity, Distortion, FreeBits, ImportanceWeighted, Objective, Rate, Renyi
+from latens.objectives import (
+    ELBO,
+    Capacity,
+    DimensionwiseKL,
+    Distortion,
+    FreeBits,
+    ImportanceWeighted,
+    MutualInformation,
+    Objective,
+    Rate,
+    Renyi,
+    TotalCorrelation,
+)
 from latens.training import Constant, Cosine, Cyclical, Linear, Recipe, Schedule, Sigmoid, Steps
 from latens.utils.errors import InputError
 from latens.utils.text import text
@@ -50,6 +62,7 @@ VALUES = {
     "largest weight": Renyi(-float("inf"), 5) + Renyi(0.5, m=2),
     "paths": ELBO("path") + Rate("path") + ImportanceWeighted(6, gradient="path") + Renyi(0.5, 3, 2, "path"),
     "capacity": Distortion() + 1000.0 * Capacity(Linear(0.0, 30.0, 0.5)) + Sigmoid(0.0, 1.0, 0.25) * Capacity(4.0),
+    "parts of the rate": Distortion() + MutualInformation() + 6.0 * TotalCorrelation() + DimensionwiseKL(),
     "rate": Cosine(0.001, 1e-05, 0.02),
     "constant": Constant(float("inf")),
     "recipe": Recipe(epochs=3, learning_rate=Cosine(0.01), betas=(0.5, 0.9)),

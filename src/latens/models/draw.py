@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from latens.distributions import Distribution, kl_factors
+from latens.models.aggregate import aggregate
 from latens.models.base import Model
 
 
@@ -111,6 +112,11 @@ class Draw:
     def log_posterior(self) -> Tensor:
         """log q(z | x), ``(K, B)`` nats, summed over the choices."""
         return self._total([z.log_q for z in self.latents])
+
+    @cached_property
+    def log_aggregate(self) -> tuple[Tensor, Tensor]:
+        """log q(z), ``(K, B)``, and log q(z_j), ``(K, B, L)``, of the posterior of all examples together, nats."""
+        return aggregate([z.code for z in self.latents], [z.q for z in self.latents], self.n_examples)
 
     @cached_property
     def rate(self) -> Tensor:

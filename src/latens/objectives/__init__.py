@@ -6,17 +6,21 @@ be a schedule, a function of training progress.
 
 from latens.objectives.base import Objective, Scaled, Sum
 from latens.objectives.bounds import ELBO, ImportanceWeighted, Renyi
+from latens.objectives.decomposition import DimensionwiseKL, MutualInformation, TotalCorrelation
 from latens.objectives.terms import Capacity, Distortion, FreeBits, Rate
 
 __all__ = [
     "ELBO",
     "Capacity",
+    "DimensionwiseKL",
     "Distortion",
     "FreeBits",
     "ImportanceWeighted",
+    "MutualInformation",
     "Objective",
     "Rate",
     "Renyi",
     "Scaled",
     "Sum",
+    "TotalCorrelation",
 ]

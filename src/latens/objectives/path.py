@@ -57,7 +57,7 @@ def log_posterior(latent: Latent) -> Tensor:
     Raises:
         InputError: z carries no gradient to q.
     """
-    if not latent.q.reparameterised:
+    if not latent.q.reparameterised or latent.quantised is not None:
         raise InputError(
             f"gradient='path' expects a posterior whose draws carry gradients, such as Normal('element'); "
             f"{type(latent.q).__name__} has none. Use gradient='total'."
