@@ -29,7 +29,7 @@ from latens.distributions.delta import Delta
 from latens.distributions.discretized import DiscretizedLogistic
 from latens.distributions.elementwise import Elementwise
 from latens.distributions.location_scale import Laplace, Normal, StudentT, standard_normal
-from latens.distributions.mixture import Mixture, MixtureOf
+from latens.distributions.mixture import Mixture, MixtureOf, NormalMixture, log_normals, mixture
 from latens.distributions.spline import Spline
 from latens.distributions.unit import Beta, ContinuousBernoulli
 
@@ -58,6 +58,7 @@ __all__ = [
     "Monotone",
     "NegativeBinomial",
     "Normal",
+    "NormalMixture",
     "Permutation",
     "PointCodes",
     "Poisson",
@@ -65,6 +66,8 @@ __all__ = [
     "StudentT",
     "Transformed",
     "kl_factors",
+    "log_normals",
+    "mixture",
     "one_hot",
     "split",
     "standard_normal",

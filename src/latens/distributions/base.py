@@ -133,6 +133,10 @@ class Family(Value, ABC):
         """
         return None
 
+    def start(self, event_shape: Shape, apart: float = 0.1) -> Tensor:
+        """Parameters to begin with where no network gives them: near zero, ``apart`` from each other."""
+        return apart * torch.randn(self.param_shape(event_shape))
+
     def calibrate(self, dist: Any, x: Tensor) -> Tensor | None:
         """The shared parameters that are best for these data in closed form; None where they are learned."""
         return None

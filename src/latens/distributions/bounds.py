@@ -14,7 +14,7 @@ HALF = (torch.float16, torch.bfloat16)
 
 class _Bounded(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, low: Any, high: Any) -> Tensor:
         y = x.clamp(low, high)
         ctx.save_for_backward(x, y)
         return y
@@ -65,8 +65,8 @@ def tame(r: Tensor) -> Tensor:
     return _Tame.apply(r)
 
 
-def bounded(x: Tensor, low: float, high: float) -> Tensor:
-    """min(max(x, low), high), whose gradient still pulls an outlying x back in.
+def bounded(x: Tensor, low: Any, high: Any) -> Tensor:
+    """min(max(x, low), high), two numbers or two tensors, whose gradient still pulls an outlying x back in.
 
     Outside the bounds the gradient of a clamp is zero, so that what strays once never returns. Here only a step
     further out has gradient zero; a step of descent towards the interval keeps its own.

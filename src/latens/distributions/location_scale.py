@@ -288,6 +288,11 @@ class LocationScaleFamily(Family):
         """One log-scale for all where it is "shared" or "optimal"."""
         return () if self.scale in ("shared", "optimal") else None
 
+    def start(self, event_shape: Shape, apart: float = 0.1) -> Tensor:
+        """Locations ``apart``, and scales that leave a mixture of many such normals the variance 1."""
+        loc, *scale = super().start(event_shape, apart).chunk(self.arity)
+        return torch.cat([loc, *(torch.full_like(r, 0.5 * math.log1p(-(apart**2))) for r in scale)])
+
     def __call__(
         self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
     ) -> Distribution:

@@ -1,4 +1,4 @@
-"""Mixtures of any family, with weights of their own for each element or for each event."""
+"""Mixtures of any family, with weights of their own for each element or for each event; of many normals at once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from torch import Size, Tensor
 from latens.distributions import noise
 from latens.distributions.base import Distribution, Family, Shape
 from latens.distributions.bounds import HALF
-from latens.distributions.elementwise import sum_event
+from latens.distributions.elementwise import Elementwise, sum_event
+from latens.distributions.location_scale import HALF_LOG_TWO_PI, NormalElement
 from latens.utils.errors import InputError
 
 LARGEST = 1e4
+FARTHEST = 1e38
+"""Squared distances, in scales, at most: twice what single precision can tell as a log density."""
 LOG2_E = 1.0 / math.log(2.0)
+APART = 0.7
+"""How far apart components begin: as far as each is wide, so that all of them find something to describe."""
 
 
 class _LogMix(torch.autograd.Function):
@@ -110,6 +115,77 @@ class Mixture(Distribution):
         return (self.weights * (within.square() + apart.square())).sum(self.axis).sqrt()
 
 
+class NormalMixture(Mixture):
+    """p(x) = sum_k w_k N(x; loc_k, scale_k^2), the scales diagonal: every component at once, by matrix products.
+
+    Args:
+        logits: ``(*batch, k)``: each of a batch may weigh the components in its own way.
+        components: normal elements with batch shape ``(k,)``.
+    """
+
+    components: Elementwise
+
+    def __init__(self, logits: Tensor, components: Elementwise, observed: Tensor | None = None) -> None:
+        super().__init__(logits, components, observed)
+        self.batch_shape, self.per_element = Size(logits.shape[:-1]), False
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats, ``(*sample, *batch)``."""
+        loc, log_scale = (t.flatten(1) for t in self._numbers)
+        return _LogMix.apply(self.logits, log_normals(x.flatten(x.ndim - self.dims), loc, log_scale), -1)
+
+    @property
+    def _numbers(self) -> tuple[Tensor, Tensor]:
+        """Locations and log-scales, ``(k, *event)``."""
+        element: Any = self.components.element
+        return element.loc, element.log_scale.expand_as(element.loc)
+
+    def rsample(self, shape: Shape = ()) -> Tensor:
+        """A draw without gradients, ``(*shape, *batch, *event)``: the component first, then the event."""
+        with torch.no_grad():
+            ends = self.logits.clamp(-LARGEST, LARGEST).softmax(-1).cumsum(-1)[..., :-1]
+            u = noise.uniform((*shape, *self.batch_shape), self.logits)
+            index = (ends <= u.unsqueeze(-1)).sum(-1)
+            loc, log_scale = (t[index] for t in self._numbers)
+            return loc.addcmul(log_scale.exp(), noise.normal(loc.shape, loc))
+
+    def restrict(self, observed: Tensor) -> Mixture:
+        """The marginal of the observed entries."""
+        return Mixture(self.logits, self.components).restrict(observed)
+
+
+def log_normals(x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
+    r"""log N(x; loc_k, diag(scale_k)^2) of every component, ``(*, D) -> (*, k)`` nats.
+
+    $-\frac12 \left(x^2 \cdot s_k^{-2} - 2 x \cdot m_k s_k^{-2} + |m_k / s_k|^2\right)$ + const: two matrix products in
+    double precision, in which the terms that cancel leave enough digits, around the mean of the locations; memory is
+    that of the result, not D times it.
+
+    Args:
+        x: ``(*, D)``.
+        loc, log_scale: ``(k, D)``.
+
+    Example:
+        >>> x, loc = torch.zeros(5, 3), torch.ones(2, 3)
+        >>> log_normals(x, loc, torch.zeros(2, 3))[0]  # -3/2 (1 + log(2 pi))
+        tensor([-4.2568, -4.2568])
+    """
+    centre = loc.detach().double().mean(0)
+    at, m, rate = x.double() - centre, loc.double() - centre, (-2.0 * log_scale.double()).exp()
+    rates = m * rate
+    squares = at.square() @ rate.mT - 2.0 * (at @ rates.mT) + (rates * m).sum(-1)
+    volume = (log_scale.double() + HALF_LOG_TWO_PI).sum(-1)
+    return (squares.clamp(0.0, FARTHEST) * -0.5 - volume).to(x.dtype)
+
+
+def mixture(logits: Tensor, components: Distribution) -> Mixture:
+    """The mixture of the components along the last batch axis: of many normals at once where that is what they are."""
+    normal = type(components) is Elementwise and type(components.element) is NormalElement
+    if normal and logits.ndim == len(components.batch_shape) == 1:
+        return NormalMixture(logits, components)  # type: ignore[arg-type]
+    return Mixture(logits, components)
+
+
 @dataclass(frozen=True, repr=False)
 class MixtureOf(Family):
     """p(x) = sum_k w_k p_k(x), each p_k of the given family.
@@ -165,6 +241,12 @@ class MixtureOf(Family):
         inner = self.family.shared_shape(event_shape)
         return None if inner is None else (self.k, *inner)
 
+    def start(self, event_shape: Shape, apart: float = APART) -> Tensor:
+        """Components apart, weights equal: those that begin alike would stay alike."""
+        components = [self.family.start(event_shape, apart) for _ in range(self.k)]
+        weights = self.param_shape(event_shape)[0] - sum(map(len, components))
+        return torch.cat([*components, torch.zeros(weights, *event_shape[1:])])
+
     def __call__(
         self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
     ) -> Mixture:
@@ -179,7 +261,7 @@ class MixtureOf(Family):
             logits = logits.clamp(-LARGEST, LARGEST).flatten(-dims).mean(-1)
         if offset is not None and offset.ndim > dims:
             offset = offset.unsqueeze(-dims - 1)
-        return Mixture(logits, self.family(own, event_shape, self._of_components(shared, event_shape), offset))
+        return mixture(logits, self.family(own, event_shape, self._of_components(shared, event_shape), offset))
 
     def _of_components(self, shared: Tensor | None, event_shape: Shape) -> Tensor | None:
         """``(k, *inner)`` with room for the axes of the event that all elements have in common."""

@@ -11,6 +11,7 @@ from latens.models.conditional import Conditional, ConditionalDistribution, Free
 from latens.models.draw import Draw, Latent, draw
 from latens.models.flow import Explicit, NormalizingFlow
 from latens.models.handlers import clamp, encode, locate, sample
+from latens.models.priors import ExemplarPrior, VampPrior
 from latens.models.vae import VariationalAutoencoder
 from latens.models.wrapped import Wrapped, unwrapped
 
@@ -21,6 +22,7 @@ __all__ = [
     "Conditional",
     "ConditionalDistribution",
     "Draw",
+    "ExemplarPrior",
     "Explicit",
     "Free",
     "GumbelSoftmax",
@@ -29,6 +31,7 @@ __all__ = [
     "NormalizingFlow",
     "StandardNormal",
     "UniformCodes",
+    "VampPrior",
     "VariationalAutoencoder",
     "Wrapped",
     "clamp",

@@ -120,7 +120,7 @@ class FreeDistribution(_Shared):
 
     def __init__(self, family: Family, event_shape: Shape) -> None:
         super().__init__(family, event_shape)
-        self.params = nn.Parameter(0.1 * torch.randn(family.param_shape(event_shape)))
+        self.params = nn.Parameter(family.start(event_shape))
 
     def forward(
         self, c: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
@@ -214,6 +214,9 @@ def _csv(shape: Shape) -> str:
 class Free(Spec):
     """p(event), its parameters learned by maximum likelihood: a learned prior.
 
+    ``Free(MixtureOf(Normal("element"), 10, over="event"))`` is the mixture of normals: its components begin apart, with
+    equal weights, so that all of them find something to describe, and are evaluated at once, however many they are.
+
     Example:
         >>> from latens.distributions import Normal
         >>> prior = Free(Normal("element")).build(Site(event_shape=(4,)))
@@ -224,7 +227,7 @@ class Free(Spec):
     family: Family
 
     def build(self, site: Site) -> FreeDistribution:
-        """Parameters near zero, slightly apart so that the components of a mixture differ."""
+        """Parameters near zero; the components of a mixture stand apart."""
         return FreeDistribution(self.family, site.event_shape)
 
 

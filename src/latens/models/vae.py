@@ -7,6 +7,7 @@ from torch import Tensor
 from latens.distributions import Distribution
 from latens.models.base import Choose, Model
 from latens.models.conditional import ConditionalDistribution, NetworkDistribution
+from latens.models.priors import ExemplarDistribution
 
 
 class VariationalAutoencoder(Model):
@@ -36,7 +37,13 @@ class VariationalAutoencoder(Model):
     ) -> Distribution:
         """p(x | z), z chosen between p(z) and q(z | x)."""
         q = None if x is None else self.posterior(x, observed=observed, context=context)
-        return self.likelihood(choose(self.prior(context=context), q), context=context)
+        return self.likelihood(choose(self._prior(x, context), q), context=context)
+
+    def _prior(self, x: Tensor | None, context: Tensor | None) -> Distribution:
+        """p(z); while training on its exemplars, for each row without itself."""
+        if self.training and x is not None and isinstance(self.prior, ExemplarDistribution):
+            return self.prior.without(x)
+        return self.prior(context=context)
 
     def calibrate(self, likelihood: Distribution, x: Tensor, weight: float) -> None:
         """Follows the analytic optimal scale of p(x | z), where it has one."""

@@ -21,7 +21,8 @@ class Site:
     Attributes:
         event_shape: what the module returns for one example (for a distribution: its event).
         context_shape: what the module is given for one example; None where it is given nothing.
-        batch: a first batch of what it will be given, for initialisation that depends on the data.
+        batch: a first batch of what it will be given, for initialisation that depends on the data; for a prior, which
+            is given nothing, of the data themselves.
         events: a first batch of what it will describe.
         modules: the modules already built, by name ("likelihood", "posterior", "prior").
         beside: the shape of the context given beside ``context_shape`` to a conditional density; None without one.
