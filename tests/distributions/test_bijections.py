@@ -11,9 +11,13 @@ from latens.distributions import (
     Autoregressive,
     Composed,
     Coupling,
+    Inverse,
     LowerUpper,
     Permutation,
+    Planar,
+    Radial,
     Spline,
+    Sylvester,
     Transformed,
     standard_normal,
 )
@@ -54,7 +58,27 @@ def coupling(element, outputs):
     return Coupling(1, lambda x: element(plain(x).unflatten(-1, (3, outputs))))
 
 
+def planar():
+    return Planar(numbers(D), numbers(D, seed=1), numbers(1, seed=2)[0])
+
+
+def radial(strength):
+    return Radial(numbers(D), numbers(1, seed=1)[0], torch.tensor(strength, dtype=torch.float64))
+
+
+def sylvester(rank, spread=0.7):
+    shapes = ((rank, D), (rank, rank), (2, rank), (rank,))
+    return Sylvester(*(numbers(*shape, seed=i, spread=spread) for i, shape in enumerate(shapes)))
+
+
 BIJECTIONS = {
+    "planar": planar,
+    "steep planar": lambda: Planar(numbers(D), -3 * numbers(D), numbers(1)[0]),
+    "radial outwards": lambda: radial(3.0),
+    "radial inwards": lambda: radial(-3.0),
+    "sylvester": lambda: sylvester(D),
+    "sylvester of rank 2": lambda: sylvester(2, 1.5),
+    "inverse": lambda: Inverse(Composed([planar(), sylvester(3)])),
     "affine": lambda: affine(numbers(D, 2)),
     "spline": lambda: spline(numbers(D, 3 * BINS - 1)),
     "wild spline": lambda: spline(numbers(D, 3 * BINS - 1, spread=100.0)),
@@ -107,6 +131,28 @@ def test_gradients_are_those_of_finite_differences(name):
     x = X[:3].clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: f.forward(x), (x,), atol=1e-5)
     assert torch.autograd.gradcheck(lambda x: f.inverse(x), (x,), atol=1e-5)
+
+
+@pytest.mark.parametrize("way", ["forward", "inverse"])
+def test_gradients_of_the_parameters_of_pushes_too(way):
+    """Those of the way back are of a function that is only implicit."""
+    plane = (numbers(2, D), numbers(2, D, seed=1), numbers(2, seed=2))
+    spread = (numbers(2, D), numbers(2, seed=1), numbers(2, seed=2))
+    frame = tuple(numbers(2, *shape, spread=0.7) for shape in ((3, D), (3, 3), (2, 3), (3,)))
+    for make, params in ((Planar, plane), (Radial, spread), (Sylvester, frame)):
+        params = [p.requires_grad_() for p in params]
+        f = lambda *p, make=make: getattr(make(*p), way)(X[:6].reshape(3, 2, D))  # noqa: E731
+        assert torch.autograd.gradcheck(f, params, atol=1e-5)
+
+
+@pytest.mark.parametrize("large", [10.0, -100.0])
+def test_pushes_of_large_parameters_still_come_back(large):
+    u, w = large * numbers(D).sign(), 100 * numbers(D).sign()
+    for f in (Planar(u, w, u[0]), Radial(u, u[0] / 10, u[1]), Radial(u, -u[0] / 10, -u[1])):
+        y, log_det = f.forward(X)
+        x, back = f.inverse(y)
+        torch.testing.assert_close(x, X, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(back, -log_det, rtol=1e-3, atol=1e-3)
 
 
 def test_gradients_of_the_parameters_of_a_spline_too():

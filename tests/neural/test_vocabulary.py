@@ -15,7 +15,15 @@ from latens.distributions import (
     Normal,
     StudentT,
 )
-from latens.models import Conditional, Free, GumbelSoftmax, StandardNormal, UniformCodes
+from latens.models import (
+    Conditional,
+    Free,
+    GumbelSoftmax,
+    InverseAutoregressiveFlow,
+    PlanarFlow,
+    StandardNormal,
+    UniformCodes,
+)
 from latens.neural.vocabulary import read, vocabulary
 from latens.nn import MLP, Conv, Spec
 from latens.objectives import (
@@ -50,6 +58,7 @@ VALUES = {
     "free": Free(MixtureOf(Normal("element"), 7, over="event")),
     "prior": StandardNormal(),
     "codes": (GumbelSoftmax(10, hard=False), UniformCodes()),
+    "flow posterior": InverseAutoregressiveFlow(PlanarFlow(Laplace("element"), 3, context=0), network=MLP((5,))),
     "sum": Distortion() + Rate() + FreeBits(0.25),
     "bracketed sum": Distortion() + (Rate() + FreeBits(0.25)),
     "weighted sum": 2.0 * (Distortion() + Rate()),

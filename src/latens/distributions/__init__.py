@@ -16,6 +16,7 @@ from latens.distributions.bijections import (
     Bijection,
     Composed,
     Coupling,
+    Inverse,
     LowerUpper,
     Monotone,
     Permutation,
@@ -30,6 +31,7 @@ from latens.distributions.discretized import DiscretizedLogistic
 from latens.distributions.elementwise import Elementwise
 from latens.distributions.location_scale import Laplace, Normal, StudentT, standard_normal
 from latens.distributions.mixture import Mixture, MixtureOf, NormalMixture, log_normals, mixture
+from latens.distributions.residual import Planar, Radial, Sylvester
 from latens.distributions.spline import Spline
 from latens.distributions.unit import Beta, ContinuousBernoulli
 
@@ -51,6 +53,7 @@ __all__ = [
     "Elementwise",
     "Embedded",
     "Family",
+    "Inverse",
     "Laplace",
     "LowerUpper",
     "Mixture",
@@ -60,10 +63,13 @@ __all__ = [
     "Normal",
     "NormalMixture",
     "Permutation",
+    "Planar",
     "PointCodes",
     "Poisson",
+    "Radial",
     "Spline",
     "StudentT",
+    "Sylvester",
     "Transformed",
     "kl_factors",
     "log_normals",

@@ -29,6 +29,9 @@ class Distribution(ABC):
     has_density: bool = True
     """Whether ``log_prob`` exists: a point has none."""
 
+    scores_draws: bool = False
+    """Whether the log density of a draw comes with it, cheaper than it could be found afterwards."""
+
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) in nats, ``(*sample, *batch)``."""
@@ -78,7 +81,7 @@ class Distribution(ABC):
 
     @property
     def location(self) -> Tensor:
-        """The one draw that stands for all, ``(*batch, *event)``: the mean, or the most probable code."""
+        """The one draw that stands for all, ``(*batch, *event)``: the mean, unless told, or the most probable code."""
         return self.mean
 
     @property

@@ -202,8 +202,30 @@ class Composed(Bijection):
         return y, total
 
 
+class Inverse(Bijection):
+    """The inverse of a bijection: what was dear in one direction is dear in the other.
+
+    >>> Inverse(Affine(torch.tensor([1.0]), torch.tensor([0.0]))).forward(torch.tensor([3.0]))[0]
+    tensor([2.])
+    """
+
+    def __init__(self, bijection: Bijection) -> None:
+        self.bijection = bijection
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The inverse of the bijection."""
+        return self.bijection.inverse(x)
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The bijection itself."""
+        return self.bijection.forward(y)
+
+
 class Transformed(Distribution):
     """p(x) = p_base(f(x)) |det df/dx|: the distribution of x where f(x) follows the base.
+
+    Its mean has no closed form: the ``location`` that stands for it is that of the base, taken back through f. In one
+    dimension, and a base whose mean is its median, it is the median.
 
     Args:
         base: a distribution over vectors ``(D,)``, with batch shape () or ``batch_shape``.
@@ -219,6 +241,7 @@ class Transformed(Distribution):
     """
 
     reparameterised = True
+    scores_draws = True
 
     def __init__(
         self, base: Distribution, bijection: Bijection, batch_shape: Shape = (), event_shape: Shape | None = None
@@ -240,18 +263,25 @@ class Transformed(Distribution):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p_base(f(x)) + log |det df/dx|."""
-        z, log_det = self.to_base(x)
+        rows = torch.broadcast_shapes(x.shape[: x.ndim - len(self.event_shape)], self.batch_shape)
+        z, log_det = self.to_base(x.expand(*rows, *self.event_shape))
         return self.base.log_prob(z) + log_det
 
     def rsample(self, shape: Shape = ()) -> Tensor:
         """A draw of the base, taken back through f."""
-        return self.from_base(self._base(shape))[0]
+        return self.from_base(self.base.rsample(self._of_base(shape)))[0]
 
     def rsample_and_log_prob(self, shape: Shape = ()) -> tuple[Tensor, Tensor]:
         """A draw and its log density, for one pass back through f."""
-        z = self._base(shape)
+        z, log_prob = self.base.rsample_and_log_prob(self._of_base(shape))
         x, log_det = self.from_base(z)
-        return x, self.base.log_prob(z) - log_det
+        return x, log_prob - log_det
 
-    def _base(self, shape: Shape) -> Tensor:
-        return self.base.rsample(shape if len(self.base.batch_shape) else (*shape, *self.batch_shape))
+    @property
+    def location(self) -> Tensor:
+        """That of the base, taken back through f."""
+        location = self.base.location
+        return self.from_base(location.expand(*self.batch_shape, *location.shape[-1:]))[0]
+
+    def _of_base(self, shape: Shape) -> Shape:
+        return shape if len(self.base.batch_shape) else (*shape, *self.batch_shape)

@@ -187,7 +187,7 @@ def _terms(d: Draw, k: int) -> dict[str, Tensor]:
         return terms
     terms["rate"] = d.rate.double().mean(0)[:, None] * share
     terms["log_weight"] = d.log_weight.double().logsumexp(0)[:, None]
-    terms["mean"] = torch.cat([_by_row(latent, latent.q.mean) for latent in d.latents], 1) * share
+    terms["mean"] = torch.cat([_by_row(latent, latent.q.location) for latent in d.latents], 1) * share
     factors = [(latent, latent.kl_factors) for latent in d.latents]
     known = [_by_row(latent, f) for latent, f in factors if f is not None]
     if len(known) == len(factors):

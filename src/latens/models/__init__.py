@@ -11,6 +11,14 @@ from latens.models.conditional import Conditional, ConditionalDistribution, Free
 from latens.models.draw import Draw, Latent, draw
 from latens.models.flow import Explicit, NormalizingFlow
 from latens.models.handlers import clamp, encode, locate, sample
+from latens.models.posteriors import (
+    CouplingFlow,
+    InverseAutoregressiveFlow,
+    PlanarFlow,
+    PosteriorFlow,
+    RadialFlow,
+    SylvesterFlow,
+)
 from latens.models.priors import ExemplarPrior, VampPrior
 from latens.models.vae import VariationalAutoencoder
 from latens.models.wrapped import Wrapped, unwrapped
@@ -21,15 +29,21 @@ __all__ = [
     "Coder",
     "Conditional",
     "ConditionalDistribution",
+    "CouplingFlow",
     "Draw",
     "ExemplarPrior",
     "Explicit",
     "Free",
     "GumbelSoftmax",
+    "InverseAutoregressiveFlow",
     "Latent",
     "Model",
     "NormalizingFlow",
+    "PlanarFlow",
+    "PosteriorFlow",
+    "RadialFlow",
     "StandardNormal",
+    "SylvesterFlow",
     "UniformCodes",
     "VampPrior",
     "VariationalAutoencoder",

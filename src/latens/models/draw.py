@@ -28,6 +28,7 @@ class Latent:
     q: Distribution
     p: Distribution
     quantised: Tensor | None = None
+    drawn_log_q: Tensor | None = field(default=None, repr=False)
 
     @property
     def code(self) -> Tensor:
@@ -37,7 +38,7 @@ class Latent:
     @cached_property
     def log_q(self) -> Tensor:
         """log q(z | x), ``(K, B)`` nats."""
-        return self.q.log_prob(self.code)
+        return self.q.log_prob(self.code) if self.drawn_log_q is None else self.drawn_log_q
 
     @cached_property
     def log_p(self) -> Tensor:
@@ -186,9 +187,17 @@ def draw(
         if q is None:
             raise ValueError("A draw expects a posterior for every choice; got None.")
         shapes: dict[int, tuple[int, ...]] = {0: (samples, len(x)), 1: (samples,)}
-        value, code = q.rsample_and_code(shapes.get(len(q.batch_shape), ()))
-        latents.append(Latent(value, q, p, code))
-        return value
+        latents.append(_drawn(p, q, shapes.get(len(q.batch_shape), ())))
+        return latents[-1].value
 
     likelihood = model(choose, x, observed=observed, context=context)
     return Draw(x, likelihood, latents, samples, observed, context, progress, n_examples, log_volume)
+
+
+def _drawn(p: Distribution, q: Distribution, shape: tuple[int, ...]) -> Latent:
+    """A draw of q, with its log density where the two come together."""
+    if not q.scores_draws:
+        value, code = q.rsample_and_code(shape)
+        return Latent(value, q, p, code)
+    value, log_q = q.rsample_and_log_prob(shape)
+    return Latent(value, q, p, drawn_log_q=log_q)

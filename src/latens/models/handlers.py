@@ -62,7 +62,7 @@ def encode(model: Model, x: Tensor, **given: Tensor | None) -> list[Tensor]:
 
 
 def locate(model: Model, x: Tensor, **given: Tensor | None) -> tuple[list[Tensor], Distribution]:
-    """The posterior mean, or most probable code, of each choice, ``(B, *)``, and p(x | z) there."""
+    """The posterior mean of each choice, or the location or code that stands for it, ``(B, *)``, and p(x | z) there."""
     means: list[Tensor] = []
 
     def choose(p: Distribution, q: Distribution | None) -> Tensor:

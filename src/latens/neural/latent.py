@@ -79,7 +79,7 @@ class LatentDensity(NeuralDensity):
         return None
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
-        """E_q[z | x], the posterior mean of each row, or its most probable code: ``(n, latents)``."""
+        """E_q[z | x], the posterior mean of each row, or the location or code that stands for it: ``(n, latents)``."""
         return self._map(X, y, lambda rows, x, beside: _flat(encode(self.model_, self.units_(x), context=beside)))
 
     def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:
