@@ -58,7 +58,7 @@ def load(path: str | PathLike[str], **options: Any) -> Any:
 
     Args:
         path: a file, or a run folder.
-        options: of a network: ``device``, and the user's own ``encoder`` or ``decoder``, supplied again.
+        options: of a network: ``device``, and what was the user's own (``encoder``, ``prior`` ...), supplied again.
 
     Raises:
         InputError: no such file, not a model, damaged, or written by a newer version.

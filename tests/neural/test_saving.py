@@ -135,7 +135,7 @@ def test_a_module_of_ones_own_is_copied_and_supplied_again(tmp_path):
     assert all(torch.equal(before[name], t) for name, t in own.state_dict().items())
     assert not torch.equal(vae.model_.posterior.network.linear.weight, own.linear.weight)
     vae.save(tmp_path / "own")
-    with pytest.raises(InputError, match=r"a module of your own as encoder; supply it again: load\(path, encoder="):
+    with pytest.raises(InputError, match=r"a part of your own as encoder; supply it again: load\(path, encoder="):
         latens.load(tmp_path / "own")
     again = latens.load(tmp_path / "own", encoder=Own(4, 4))
     np.testing.assert_array_equal(vae.score_samples(TABLE[:9]), again.score_samples(TABLE[:9]))

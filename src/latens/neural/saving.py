@@ -42,9 +42,9 @@ def tensors(estimator: NeuralDensity) -> dict[str, np.ndarray]:
 
 def metadata(estimator: NeuralDensity) -> dict[str, str]:
     """All text of a fitted estimator, by name: what it is, how it was made, what its data are."""
-    own = [name for name in estimator.get_params(deep=False) if isinstance(getattr(estimator, name), nn.Module)]
+    own = foreign(estimator)
     fitted = {name: getattr(estimator, name) for name in _FITTED}
-    fitted["settings_"] = {k: None if isinstance(v, nn.Module) else v for k, v in estimator.settings_.items()}
+    fitted["settings_"] = {k: None if k in own else v for k, v in estimator.settings_.items()}
     fitted |= {name: _plain(getattr(estimator, name)) for name in _SKLEARN if hasattr(estimator, name)}
     out = {
         "estimator": portable(estimator),
@@ -59,19 +59,33 @@ def metadata(estimator: NeuralDensity) -> dict[str, str]:
 
 
 def portable(estimator: NeuralDensity) -> str:
-    """The estimator as text: modules of the user's own are left out, a random state becomes the seed it gave."""
+    """The estimator as text: what is of the user's own is left out, a random state becomes the seed it gave."""
+    own = dict.fromkeys(foreign(estimator))
     params = estimator.get_params(deep=False)
-    own = {name: None for name, value in params.items() if isinstance(value, nn.Module)}
     return text(type(estimator)(**{**params, **own, "random_state": estimator.seed_, "device": None}))
 
 
-def load(path: str | Path, *, device: str | None = None, **modules: nn.Module) -> Any:
+def foreign(estimator: NeuralDensity) -> list[str]:
+    """The parameters that no text of the library tells: modules of the user's own, and values of their own classes."""
+    told = {**estimator.get_params(deep=False), "random_state": None, "device": None}
+    return [name for name, value in told.items() if name in estimator.get_params(deep=False) and not _readable(value)]
+
+
+def _readable(value: Any) -> bool:
+    try:
+        return not isinstance(value, nn.Module) and text(read(text(value))) == text(value)
+    except InputError:
+        return False
+
+
+def load(path: str | Path, *, device: str | None = None, **own: Any) -> Any:
     """The estimator that ``save`` wrote to this file or folder.
 
     Args:
         path: a file, or a run folder.
         device: where to put it; the GPU if there is one.
-        modules: the user's own encoder or decoder, supplied again: their weights come from the file.
+        own: what was the user's own, supplied again: an encoder or decoder, whose weights come from the file, or a
+            prior, posterior, likelihood or objective of a class that the library does not know.
 
     Raises:
         InputError: no such file, not a model, damaged, or written by a newer version.
@@ -82,7 +96,7 @@ def load(path: str | Path, *, device: str | None = None, **modules: nn.Module) -
         estimator = read(notes["estimator"])
         if not isinstance(estimator, NeuralDensity):
             raise TypeError(f"{notes['estimator'][:80]} is no estimator with a network")
-        _supply(estimator, json.loads(notes[_OWN]), modules, path)
+        _supply(estimator, json.loads(notes[_OWN]), own, path)
         estimator.device = device
         for name, value in read(notes["fitted"]).items():
             setattr(estimator, name, np.asarray(value, dtype=object) if name == _SKLEARN[1] else value)
@@ -92,15 +106,15 @@ def load(path: str | Path, *, device: str | None = None, **modules: nn.Module) -
     return estimator
 
 
-def _supply(estimator: NeuralDensity, own: list[str], modules: dict[str, nn.Module], path: Path) -> None:
-    missing = sorted(set(own) - set(modules))
+def _supply(estimator: NeuralDensity, names: list[str], own: dict[str, Any], path: Path) -> None:
+    missing = sorted(set(names) - set(own))
     if missing:
         raise InputError(
-            f"{path} was fitted with a module of your own as {' and '.join(missing)}; supply it again: "
+            f"{path} was fitted with a part of your own as {' and '.join(missing)}; supply it again: "
             f"load(path, {missing[0]}=...)."
         )
-    for name, module in modules.items():
-        setattr(estimator, name, module)
+    for name, value in own.items():
+        setattr(estimator, name, value)
 
 
 def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dict[str, str], path: Path) -> None:
