@@ -9,10 +9,11 @@ import torch
 
 import latens
 from latens import VAE
-from latens.distributions import Family, Normal, noise
+from latens.distributions import Family, MultivariateNormal, Normal, noise
 from latens.models import (
     Conditional,
     CouplingFlow,
+    Free,
     InverseAutoregressiveFlow,
     PlanarFlow,
     RadialFlow,
@@ -48,6 +49,8 @@ class Case:
 
 SHAPE = {"context": 3, "encoder": SMALL}
 CASES = {
+    "full normal": Case(MultivariateNormal()),
+    "full normal and prior": Case(MultivariateNormal(), Free(MultivariateNormal())),
     "planar": Case(PlanarFlow(transforms=3, **SHAPE)),
     "planar, the same for every row": Case(PlanarFlow(transforms=3, context=0)),
     "radial": Case(RadialFlow(transforms=3, **SHAPE)),

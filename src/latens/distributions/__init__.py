@@ -31,6 +31,7 @@ from latens.distributions.discretized import DiscretizedLogistic
 from latens.distributions.elementwise import Elementwise
 from latens.distributions.location_scale import Laplace, Normal, StudentT, standard_normal
 from latens.distributions.mixture import Mixture, MixtureOf, NormalMixture, log_normals, mixture
+from latens.distributions.multivariate import FullNormal, MultivariateNormal
 from latens.distributions.residual import Planar, Radial, Sylvester
 from latens.distributions.spline import Spline
 from latens.distributions.unit import Beta, ContinuousBernoulli
@@ -53,12 +54,14 @@ __all__ = [
     "Elementwise",
     "Embedded",
     "Family",
+    "FullNormal",
     "Inverse",
     "Laplace",
     "LowerUpper",
     "Mixture",
     "MixtureOf",
     "Monotone",
+    "MultivariateNormal",
     "NegativeBinomial",
     "Normal",
     "NormalMixture",

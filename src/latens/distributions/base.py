@@ -92,8 +92,9 @@ class Distribution(ABC):
 
 def kl_factors(q: Distribution, p: Distribution) -> Tensor | None:
     """KL(q || p) per element of the event, ``(*batch, *event)`` in nats; None where no closed form is known."""
-    closed_form = getattr(q, "kl_factors", None)
-    return None if closed_form is None else closed_form(p)
+    of_q, of_p = getattr(q, "kl_factors", None), getattr(p, "kl_factors_from", None)
+    found = None if of_q is None else of_q(p)
+    return of_p(q) if found is None and of_p is not None else found
 
 
 class Family(Value, ABC):

@@ -1,0 +1,166 @@
+"""Distributions of vectors that do not factorise, against scipy, torch's own and quadrature: laws over a table."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from latens.distributions import MultivariateNormal, Normal, kl_factors, noise, standard_normal
+from latens.utils.errors import InputError
+
+FAMILIES = {"full normal": MultivariateNormal()}
+every = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+
+
+def numbers(*shape, seed=0, spread=0.8):
+    g = torch.Generator().manual_seed(seed)
+    return spread * torch.randn(*shape, generator=g, dtype=torch.float64)
+
+
+def make(family, size=3, batch=(4,), dtype=torch.float64, **options):
+    return family(numbers(*batch, *family.param_shape((size,)), **options).to(dtype), (size,))
+
+
+@every
+def test_draws_have_the_mean_and_the_spread(family):
+    torch.manual_seed(0)
+    p, n = make(family), 20_000
+    x = p.sample((n,))
+    error = (x.mean(0) - p.mean) / (x.std(0) / math.sqrt(n))
+    assert error.abs().max() < 5, error
+    square = (x - p.mean).square()
+    error = (square.mean(0) - p.stddev.square()) / (square.std(0) / math.sqrt(n))
+    assert error.abs().max() < 5, error
+
+
+@every
+def test_a_draw_and_its_log_density_come_together(family):
+    p = make(family)
+    torch.manual_seed(0)
+    x, log_prob = p.rsample_and_log_prob((2, 50))
+    torch.testing.assert_close(log_prob, p.log_prob(x), rtol=1e-9, atol=1e-9)
+    torch.manual_seed(0)
+    torch.testing.assert_close(p.rsample((2, 50)), x, rtol=0, atol=0)
+
+
+@every
+def test_each_draw_and_row_is_scored_by_itself(family):
+    params = numbers(2, 4, *family.param_shape((3,)))
+    x = make(family, batch=(4,)).sample()
+    both = family(params, (3,)).log_prob(x)
+    rows = [[family(params[k, b], (3,)).log_prob(x[b]) for b in range(4)] for k in range(2)]
+    torch.testing.assert_close(both, torch.stack([torch.stack(r) for r in rows]), rtol=1e-9, atol=1e-9)
+    p, wide = family(params[0], (3,)), x[:, None, None].expand(4, 5, 1, 3)
+    torch.testing.assert_close(p.log_prob(wide), torch.stack([p.log_prob(y) for y in wide]), rtol=1e-9, atol=1e-9)
+
+
+@every
+def test_keyed_draws_depend_on_their_row_alone(family):
+    params = numbers(4, *family.param_shape((3,)))
+
+    def draw(rows):
+        with noise.keyed([np.random.default_rng(100 + r) for r in rows]):
+            return family(params[rows], (3,)).rsample((6,))
+
+    torch.testing.assert_close(draw([0, 1, 2, 3])[:, [3, 1]], draw([3, 1]), rtol=1e-12, atol=1e-12)
+
+
+@every
+def test_single_precision_agrees_with_double_and_half_is_not_used(family):
+    params = numbers(4, *family.param_shape((3,))).float()
+    single, double = family(params, (3,)), family(params.double(), (3,))
+    x = single.sample((20,))
+    assert x.dtype == torch.float32
+    torch.testing.assert_close(single.log_prob(x).double(), double.log_prob(x.double()), rtol=1e-4, atol=1e-4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(family(params, (3,)).log_prob(x), single.log_prob(x))
+    assert family(params.bfloat16(), (3,)).log_prob(x).dtype == torch.float32
+
+
+EXTREMES = [0.0, *(s * v for v in (1.0, 30.0, 1e4, 1e30, math.inf) for s in (1, -1))]
+
+
+@every
+@pytest.mark.parametrize("size", [2, 12])
+def test_no_output_of_a_network_makes_nan(family, size):
+    n = family.param_shape((size,))[0]
+    same = torch.tensor(EXTREMES)[:, None].expand(-1, n)
+    g = torch.Generator().manual_seed(0)
+    mixed = torch.tensor(EXTREMES)[torch.randint(len(EXTREMES), (200, n), generator=g)]
+    params = torch.cat([same, mixed]).clone().requires_grad_()
+    p = family(params, (size,))
+    x, log_prob = p.rsample_and_log_prob()
+    grads = torch.autograd.grad((log_prob + x.sum(-1)).sum(), params)
+    for t in (x, log_prob, *grads, p.location, p.log_prob(make(family, size, ()).sample().float())):
+        assert torch.isfinite(t).all()
+
+
+@every
+def test_gradients_are_those_of_finite_differences(family):
+    params = numbers(3, *family.param_shape((3,))).requires_grad_()
+    x = make(family, batch=(3,), seed=2).sample()
+    assert torch.autograd.gradcheck(lambda p: family(p, (3,)).log_prob(x), params)
+
+
+# -- the normal
+
+
+def torchs(p):
+    return torch.distributions.MultivariateNormal(p.mean, p.covariance, validate_args=False)
+
+
+def test_the_full_normal_is_scipys():
+    p, x = make(MultivariateNormal()), numbers(4, 3, seed=1, spread=2.0)
+    expected = [stats.multivariate_normal(m, c).logpdf(y) for m, c, y in zip(p.mean, p.covariance, x)]
+    np.testing.assert_allclose(p.log_prob(x).numpy(), expected, rtol=1e-9)
+
+
+def test_without_correlations_it_is_the_diagonal_one():
+    scales = numbers(4, 6)
+    p = MultivariateNormal()(torch.cat([scales, torch.zeros(4, 3, dtype=torch.float64)], 1), (3,))
+    q = Normal("element")(scales, (3,))
+    x = numbers(4, 3, seed=1)
+    torch.testing.assert_close(p.log_prob(x), q.log_prob(x))
+    torch.testing.assert_close(p.stddev, q.stddev)
+
+
+def test_divergences_between_normals_of_either_kind_are_torchs():
+    full, other = make(MultivariateNormal(), seed=1), make(MultivariateNormal(), seed=2)
+    diagonal = Normal("element")(numbers(4, 6, seed=3), (3,))
+    standard = torch.distributions.MultivariateNormal(torch.zeros(3).double(), torch.eye(3).double())
+    narrow = torch.distributions.MultivariateNormal(diagonal.mean, torch.diag_embed(diagonal.stddev.square()))
+    for q, p, known in (
+        (full, other, torch.distributions.kl_divergence(torchs(full), torchs(other))),
+        (full, diagonal, torch.distributions.kl_divergence(torchs(full), narrow)),
+        (diagonal, full, torch.distributions.kl_divergence(narrow, torchs(full))),
+        (full, standard_normal(torch.zeros(3).double()), torch.distributions.kl_divergence(torchs(full), standard)),
+    ):
+        torch.testing.assert_close(kl_factors(q, p).sum(-1), known, rtol=1e-9, atol=1e-9)
+
+
+def test_the_divergence_of_each_dimension_is_that_given_those_before_it():
+    q, p = make(MultivariateNormal(), seed=1), make(MultivariateNormal(), seed=2)
+    short = kl_factors(q, p)[:, :2].sum(-1)
+    known = torch.distributions.kl_divergence(
+        *(torch.distributions.MultivariateNormal(r.mean[:, :2], r.covariance[:, :2, :2]) for r in (q, p))
+    )
+    torch.testing.assert_close(short, known, rtol=1e-9, atol=1e-9)
+
+
+def test_the_marginal_of_some_entries_is_scipys():
+    p, x = make(MultivariateNormal()), numbers(4, 3, seed=1)
+    for observed in ([True, False, True], [False, True, False]):
+        seen = torch.tensor(observed)
+        expected = [
+            stats.multivariate_normal(m[seen], c[seen][:, seen]).logpdf(y[seen])
+            for m, c, y in zip(p.mean, p.covariance, x)
+        ]
+        found = p.restrict(seen.expand(4, 3)).log_prob(x.masked_fill(~seen, math.nan))
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-9)
+
+
+def test_a_full_normal_is_of_vectors():
+    with pytest.raises(InputError, match="vectors"):
+        MultivariateNormal().param_shape((1, 8, 8))
