@@ -28,7 +28,7 @@ def small(name: str, **settings):
     make = getattr(presets, name)
     known = make().get_params(deep=False)
     given = {key: value for key, value in SMALL.items() if key in known and known[key] is None}
-    return make(epochs=3, batch_size=50, random_state=0, **given, **settings)
+    return make(epochs=8, batch_size=25, learning_rate=3e-3, random_state=0, **given, **settings)
 
 
 @pytest.fixture(scope="module", params=presets.__all__)
@@ -41,7 +41,7 @@ def fitted(request):
 def test_it_learns(fitted):
     _, model = fitted
     losses = [row["loss"] for row in model.history_.rows]
-    assert len(losses) == 3
+    assert len(losses) == 8
     assert np.isfinite(losses).all()
 
 

@@ -14,26 +14,63 @@ from __future__ import annotations
 from typing import Any
 
 from latens.distributions import MixtureOf, Normal
-from latens.models import Free, NormalizingFlow
+from latens.models import (
+    CouplingFlow,
+    ExemplarPrior,
+    Free,
+    GumbelSoftmax,
+    InverseAutoregressiveFlow,
+    NormalizingFlow,
+    PlanarFlow,
+    RadialFlow,
+    SylvesterFlow,
+    VampPrior,
+)
 from latens.neural import VAE, AutoEncoder, Flow
-from latens.objectives import ELBO, Distortion, FreeBits, ImportanceWeighted, Rate
+from latens.objectives import (
+    ELBO,
+    Capacity,
+    DimensionwiseKL,
+    Distortion,
+    FreeBits,
+    ImportanceWeighted,
+    MutualInformation,
+    Rate,
+    Renyi,
+    TotalCorrelation,
+)
 from latens.training import Cyclical, Linear
 
 __all__ = [
     "annealed_vae",
     "autoencoder",
+    "beta_tcvae",
     "beta_vae",
+    "capacity_vae",
+    "categorical_vae",
+    "ciwae",
+    "coupling_flow_vae",
     "cyclical_vae",
+    "doubly_reparameterised_iwae",
+    "exemplar_vae",
     "flow_prior_vae",
     "free_bits_vae",
+    "iaf_vae",
     "iwae",
     "masked_autoregressive_flow",
+    "miwae",
     "mixture_prior_vae",
     "neural_spline_flow",
     "optimal_sigma_vae",
+    "planar_flow_vae",
+    "radial_flow_vae",
     "real_nvp",
+    "renyi_vae",
     "sigma_vae",
+    "sticking_the_landing",
+    "sylvester_flow_vae",
     "vae",
+    "vamp_prior_vae",
 ]
 
 
@@ -70,6 +107,76 @@ def iwae(k: int = 5, **settings: Any) -> VAE:
     return VAE(**{"objective": ImportanceWeighted(k), **settings})
 
 
+def miwae(m: int = 8, k: int = 8, **settings: Any) -> VAE:
+    """Rainforth et al., *Tighter variational bounds are not necessarily better*, 2018: MIWAE."""
+    return VAE(**{"objective": ImportanceWeighted(k, m), **settings})
+
+
+def ciwae(beta: float = 0.5, k: int = 8, **settings: Any) -> VAE:
+    """Rainforth et al., *Tighter variational bounds are not necessarily better*, 2018: CIWAE."""
+    return VAE(**{"objective": beta * ELBO() + (1.0 - beta) * ImportanceWeighted(k), **settings})
+
+
+def renyi_vae(alpha: float = 0.5, k: int = 5, **settings: Any) -> VAE:
+    """Li and Turner, *Renyi divergence variational inference*, 2016."""
+    return VAE(**{"objective": Renyi(alpha, k), **settings})
+
+
+def sticking_the_landing(**settings: Any) -> VAE:
+    """Roeder, Wu and Duvenaud, *Sticking the landing: simple, lower-variance gradient estimators*, 2017."""
+    return VAE(**{"objective": ELBO("path"), **settings})
+
+
+def doubly_reparameterised_iwae(k: int = 5, **settings: Any) -> VAE:
+    """Tucker et al., *Doubly reparameterized gradient estimators for Monte Carlo objectives*, 2019."""
+    return VAE(**{"objective": ImportanceWeighted(k, gradient="path"), **settings})
+
+
+def capacity_vae(nats: float = 25.0, weight: float = 100.0, **settings: Any) -> VAE:
+    """Burgess et al., *Understanding disentangling in beta-VAE*, 2018."""
+    return VAE(**{"objective": Distortion() + weight * Capacity(Linear(0.0, nats)), **settings})
+
+
+def beta_tcvae(beta: float = 6.0, **settings: Any) -> VAE:
+    """Chen et al., *Isolating sources of disentanglement in variational autoencoders*, 2018."""
+    return VAE(
+        **{"objective": Distortion() + MutualInformation() + beta * TotalCorrelation() + DimensionwiseKL(), **settings}
+    )
+
+
+# -- the posterior ----------------------------------------------------------------------------------------------------
+
+
+def planar_flow_vae(transforms: int = 8, **settings: Any) -> VAE:
+    """Rezende and Mohamed, *Variational inference with normalizing flows*, 2015."""
+    return VAE(**{"posterior": PlanarFlow(transforms=transforms), **settings})
+
+
+def radial_flow_vae(transforms: int = 8, **settings: Any) -> VAE:
+    """Rezende and Mohamed, *Variational inference with normalizing flows*, 2015: radial flows."""
+    return VAE(**{"posterior": RadialFlow(transforms=transforms), **settings})
+
+
+def sylvester_flow_vae(transforms: int = 4, **settings: Any) -> VAE:
+    """van den Berg et al., *Sylvester normalizing flows for variational inference*, 2018."""
+    return VAE(**{"posterior": SylvesterFlow(transforms=transforms), **settings})
+
+
+def iaf_vae(transforms: int = 2, **settings: Any) -> VAE:
+    """Kingma et al., *Improved variational inference with inverse autoregressive flow*, 2016."""
+    return VAE(**{"posterior": InverseAutoregressiveFlow(transforms=transforms), **settings})
+
+
+def coupling_flow_vae(transforms: int = 2, **settings: Any) -> VAE:
+    """Durkan et al., *Neural spline flows*, 2019, as a posterior."""
+    return VAE(**{"posterior": CouplingFlow(transforms=transforms), **settings})
+
+
+def categorical_vae(classes: int = 10, temperature: float = 0.5, **settings: Any) -> VAE:
+    """Jang, Gu and Poole, *Categorical reparameterization with Gumbel-softmax*, 2017; Maddison, Mnih and Teh, 2017."""
+    return VAE(**{"posterior": GumbelSoftmax(classes, temperature), **settings})
+
+
 # -- the likelihood ---------------------------------------------------------------------------------------------------
 
 
@@ -89,6 +196,16 @@ def optimal_sigma_vae(**settings: Any) -> VAE:
 def mixture_prior_vae(components: int = 10, **settings: Any) -> VAE:
     """Dilokthanakul et al., *Deep unsupervised clustering with Gaussian mixture variational autoencoders*, 2016."""
     return VAE(**{"prior": Free(MixtureOf(Normal("element"), components, over="event")), **settings})
+
+
+def vamp_prior_vae(k: int = 500, **settings: Any) -> VAE:
+    """Tomczak and Welling, *VAE with a VampPrior*, 2018."""
+    return VAE(**{"prior": VampPrior(k), **settings})
+
+
+def exemplar_vae(k: int = 500, **settings: Any) -> VAE:
+    """Norouzi, Fleet and Norouzi, *Exemplar VAE: linking generative models, nearest neighbor retrieval ...*, 2020."""
+    return VAE(**{"prior": ExemplarPrior(k), **settings})
 
 
 def flow_prior_vae(transforms: int = 3, **settings: Any) -> VAE:
