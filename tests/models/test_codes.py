@@ -10,9 +10,9 @@ from scipy.special import logsumexp
 
 from latens import VAE
 from latens.distributions import Bernoulli, Categorical, MixtureOf, Normal
-from latens.models import Free, GumbelSoftmax, StandardNormal, UniformCodes, draw
+from latens.models import Free, GumbelSoftmax, PlanarFlow, StandardNormal, UniformCodes, draw
 from latens.nn import MLP
-from latens.objectives import ELBO, Distortion, FreeBits, ImportanceWeighted, Rate
+from latens.objectives import ELBO, Distortion, FreeBits, ImportanceWeighted, Rate, TotalCorrelation
 from latens.training import loop
 from latens.utils.errors import InputError
 
@@ -138,6 +138,25 @@ def test_relaxed_importance_weights_are_those_of_both_densities():
     assert all(p.grad is not None for p in model.parameters())
 
 
+def test_path_gradients_of_relaxed_codes_have_the_same_mean():
+    fit = VAE(
+        posterior=GumbelSoftmax(3, 0.7, False), epochs=1, objective=ImportanceWeighted(3, gradient="path"), **SMALL
+    )
+    model = fit.fit(X).model_.train()
+    weights, means = list(model.posterior.parameters())[-2:], []
+    for gradient in ("total", "path"):
+        torch.manual_seed(0)
+        parts = []
+        for _ in range(40):
+            d = draw(model, torch.from_numpy(X[2:3]).float().expand(500, 5), 3)
+            loss = ImportanceWeighted(3, gradient=gradient)(d).mean()
+            parts.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, weights)]))
+        means.append((torch.stack(parts).mean(0), torch.stack(parts).var(0) / 40))
+    (a, va), (b, vb) = means
+    assert not torch.equal(a, b)
+    assert ((a - b).abs() < 5 * (va + vb).sqrt() + 1e-6).all()
+
+
 REFUSED = {
     "a prior over real numbers": (GumbelSoftmax(3), StandardNormal(), None, "need a prior over codes: UniformCodes"),
     "another number of classes": (GumbelSoftmax(3), Free(Categorical(4)), None, "3 classes; got a prior over 4"),
@@ -145,6 +164,8 @@ REFUSED = {
     "uniform codes of real numbers": (Normal("element"), UniformCodes(), None, "needs a posterior that makes them"),
     "learned codes of real numbers": (Normal("element"), Free(Categorical(3)), None, "makes real numbers; got a prior"),
     "importance weights": (GumbelSoftmax(3), None, ImportanceWeighted(5), "hard=False, or ELBO"),
+    "parts of the rate": (GumbelSoftmax(3), None, 2.0 * TotalCorrelation() + Rate(), "draws codes. Use Rate"),
+    "a flow": (PlanarFlow(GumbelSoftmax(3)), None, None, "PlanarFlow transforms real numbers"),
     "relaxed rates by dimension": (GumbelSoftmax(3, hard=False), None, Distortion() + FreeBits(0.1), "by dimension"),
 }
 

@@ -11,9 +11,9 @@ from torch import nn
 import latens
 from latens import VAE, AutoEncoder, Histogram
 from latens.distributions import Bernoulli, Categorical, Laplace, MixtureOf, NegativeBinomial, Normal
-from latens.models import Conditional, Free, GumbelSoftmax
+from latens.models import Conditional, FiniteScalar, Free, GumbelSoftmax, VectorQuantised
 from latens.nn import MLP, Conv
-from latens.objectives import Distortion, Rate
+from latens.objectives import Commitment, Distortion, Rate
 from latens.training import Linear
 from latens.utils.errors import InputError
 from latens.utils.storage import load_tensors, save_tensors
@@ -24,6 +24,8 @@ RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(200, 4)) @ RNG.normal(size=(4, 4)) * [1000.0, 1.0, 0.001, 5.0]
 COUNTS = RNG.negative_binomial(2, 0.05, size=(200, 4)) * RNG.integers(1, 4, size=(200, 1))
 SMALL = {"latents": 2, "epochs": 2, "encoder": MLP((8,)), "decoder": MLP((8,)), "random_state": 3}
+
+COMMITTED = Distortion() + Commitment()
 
 FITS = {
     "table": lambda: VAE(**SMALL).fit(TABLE),
@@ -42,6 +44,8 @@ FITS = {
     ).fit(TABLE),
     "mixture prior": lambda: VAE(prior=Free(MixtureOf(Normal("element"), 3, over="event")), **SMALL).fit(TABLE),
     "codes": lambda: VAE(posterior=GumbelSoftmax(4), prior=Free(Categorical(4)), **SMALL).fit(TABLE),
+    "codebooks": lambda: VAE(posterior=VectorQuantised(4, 2, stages=2), objective=COMMITTED, **SMALL).fit(TABLE),
+    "levels of latents": lambda: VAE(posterior=FiniteScalar((3, 2)), **SMALL).fit(TABLE),
     "autoencoder": lambda: AutoEncoder(**SMALL).fit(TABLE),
     "autoencoder with a prior": lambda: AutoEncoder(**SMALL).fit(IMAGES).fit_prior(Histogram(bins=5), IMAGES),
     "random state object": lambda: VAE(**SMALL | {"random_state": np.random.RandomState(4)}).fit(TABLE),

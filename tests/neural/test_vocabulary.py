@@ -18,18 +18,21 @@ from latens.distributions import (
 )
 from latens.models import (
     Conditional,
+    FiniteScalar,
     Free,
     GumbelSoftmax,
     InverseAutoregressiveFlow,
     PlanarFlow,
     StandardNormal,
     UniformCodes,
+    VectorQuantised,
 )
 from latens.neural.vocabulary import read, vocabulary
 from latens.nn import MLP, Conv, Spec
 from latens.objectives import (
     ELBO,
     Capacity,
+    Commitment,
     DimensionwiseKL,
     Distortion,
     FreeBits,
@@ -61,6 +64,7 @@ VALUES = {
     "codes": (GumbelSoftmax(10, hard=False), UniformCodes()),
     "full normal": Free(MultivariateNormal()),
     "flow posterior": InverseAutoregressiveFlow(PlanarFlow(Laplace("element"), 3, context=0), network=MLP((5,))),
+    "codebooks": (VectorQuantised(512, 64, revive=0), FiniteScalar((8, 5)), 0.25 * Commitment()),
     "sum": Distortion() + Rate() + FreeBits(0.25),
     "bracketed sum": Distortion() + (Rate() + FreeBits(0.25)),
     "weighted sum": 2.0 * (Distortion() + Rate()),

@@ -6,6 +6,7 @@ A hierarchy is the same function with a loop, so that nothing else knows of hier
 """
 
 from latens.models.base import Choose, Model
+from latens.models.codebook import FiniteScalar, VectorQuantised
 from latens.models.codes import CodeAutoencoder, Coder, GumbelSoftmax, UniformCodes, code_posterior
 from latens.models.conditional import Conditional, ConditionalDistribution, Free, StandardNormal
 from latens.models.draw import Draw, Latent, draw
@@ -33,6 +34,7 @@ __all__ = [
     "Draw",
     "ExemplarPrior",
     "Explicit",
+    "FiniteScalar",
     "Free",
     "GumbelSoftmax",
     "InverseAutoregressiveFlow",
@@ -47,6 +49,7 @@ __all__ = [
     "UniformCodes",
     "VampPrior",
     "VariationalAutoencoder",
+    "VectorQuantised",
     "Wrapped",
     "clamp",
     "code_posterior",

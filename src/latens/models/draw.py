@@ -13,6 +13,7 @@ from torch import Tensor
 from latens.distributions import Distribution, kl_factors
 from latens.models.aggregate import aggregate
 from latens.models.base import Model
+from latens.utils.errors import InputError
 
 
 @dataclass(eq=False)
@@ -117,7 +118,13 @@ class Draw:
     @cached_property
     def log_aggregate(self) -> tuple[Tensor, Tensor]:
         """log q(z), ``(K, B)``, and log q(z_j), ``(K, B, L)``, of the posterior of all examples together, nats."""
-        return aggregate([z.code for z in self.latents], [z.q for z in self.latents], self.n_examples)
+        for latent in self.latents:
+            if latent.quantised is not None:
+                raise InputError(
+                    f"The parts of the rate expect draws whose densities carry gradients; {type(latent.q).__name__} "
+                    "draws codes. Use Rate()."
+                )
+        return aggregate([z.value for z in self.latents], [z.q for z in self.latents], self.n_examples)
 
     @cached_property
     def rate(self) -> Tensor:

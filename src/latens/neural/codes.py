@@ -15,10 +15,10 @@ def check_codes(posterior: Family | Spec, prior: nn.Module) -> None:
     """Refuses codes inside a wrapper, codes under a prior over real numbers, and the reverse."""
     base, wrappers = unwrapped(posterior)
     if isinstance(base, Coder):
-        base.check(prior)  # type: ignore[arg-type]
         if wrappers:
             name = type(wrappers[-1]).__name__
             raise InputError(f"{name} transforms real numbers; {base} makes codes. Use it without {name}.")
+        base.check(prior)  # type: ignore[arg-type]
     elif classes_of(prior) is not None:
         raise InputError(
             f"{posterior} makes real numbers; got a prior over codes. Use StandardNormal() or Free(Normal('element')), "

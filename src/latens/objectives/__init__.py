@@ -6,12 +6,14 @@ be a schedule, a function of training progress.
 
 from latens.objectives.base import Objective, Scaled, Sum
 from latens.objectives.bounds import ELBO, ImportanceWeighted, Renyi
+from latens.objectives.codes import Commitment
 from latens.objectives.decomposition import DimensionwiseKL, MutualInformation, TotalCorrelation
 from latens.objectives.terms import Capacity, Distortion, FreeBits, Rate
 
 __all__ = [
     "ELBO",
     "Capacity",
+    "Commitment",
     "DimensionwiseKL",
     "Distortion",
     "FreeBits",

@@ -57,17 +57,17 @@ def log_posterior(latent: Latent) -> Tensor:
     Raises:
         InputError: z carries no gradient to q.
     """
-    if not latent.q.reparameterised or latent.quantised is not None:
+    if torch.is_grad_enabled() and not latent.q.reparameterised:
         raise InputError(
             f"gradient='path' expects a posterior whose draws carry gradients, such as Normal('element'); "
             f"{type(latent.q).__name__} has none. Use gradient='total'."
         )
-    if not _moves(latent.value):
+    if not _moves(latent.code):
         return latent.log_q.detach()
-    point = latent.value.detach().requires_grad_()
+    point = latent.code.detach().requires_grad_()
     log_q = latent.q.log_prob(point)
     (slope,) = torch.autograd.grad(log_q.sum(), point)
-    return log_q.detach() + along(latent.value, slope)
+    return log_q.detach() + along(latent.code, slope)
 
 
 def doubly(draw: Draw, weights: Tensor, power: float) -> Tensor:
@@ -86,7 +86,7 @@ def doubly(draw: Draw, weights: Tensor, power: float) -> Tensor:
             f"gradient='path' of a bound of several draws expects a model of one choice; this one makes "
             f"{len(draw.latents)}. Use gradient='total', or ELBO('path')."
         )
-    z = draw.latents[0].value
+    z = draw.latents[0].code
     if not _moves(z):
         return torch.zeros_like(weights[:, 0])
     (slope,) = torch.autograd.grad(weights.sum(), z, retain_graph=True)
