@@ -27,6 +27,13 @@ def with_value(value):
     return write
 
 
+def without_a_column(folder):
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    X[:, 1] = np.nan
+    np.save(folder / "bad.npy", X)
+    return folder / "bad.npy"
+
+
 def renamed(folder):
     (folder / "table.png").write_text("a,b\n1,2\n")
     return folder / "table.png"
@@ -58,7 +65,7 @@ BAD_DATA = {
     "empty folder": (empty, "no images"),
     "csv renamed png": (renamed, "table.png.*not an image"),
     "one example": (one_example, "at least 2 examples; got 1"),
-    "nan": (with_value(np.nan), "NaN"),
+    "nothing of a column": (without_a_column, "no value of column 1 is observed"),
     "infinity": (with_value(np.inf), "infinity at row 4, column 1"),
     "truncated": (cut_npy, "cut.npy.*was it cut off"),
     "too large to square": (with_value(1e300), "Divide the data"),

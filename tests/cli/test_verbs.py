@@ -12,7 +12,8 @@ from sklearn.datasets import load_digits
 
 import latens
 from latens.cli import judge, train
-from latens.data import to_uint8
+from latens.cli.opened import columns
+from latens.data import load, to_uint8, write_array
 from latens.data.write import grid
 from latens.metrics.evaluate import evaluate
 from latens.neural.rows import split
@@ -165,8 +166,25 @@ def test_check_names_what_cannot_be_read(tmp_path, ask):
 
 
 def test_check_says_what_could_not_be_trained_on(tmp_path, ask):
-    np.save(tmp_path / "gaps.npy", np.array([[1.0, np.nan], [2.0, 0.5], [3.0, 0.1]]))
-    assert "NaN" in ask("check", tmp_path / "gaps.npy")["problem"]
+    np.save(tmp_path / "gaps.npy", np.array([[1.0, np.nan], [2.0, np.nan], [3.0, np.nan]]))
+    said = ask("check", tmp_path / "gaps.npy")
+    assert said["problem"].startswith("no value of column 1 is observed")
+    assert said["missing_entries"] == {"column 1": 3}
+    np.save(tmp_path / "one.npy", np.ones((1, 2)))
+    assert "at least 2 examples" in ask("check", tmp_path / "one.npy")["problem"]
+
+
+def test_a_table_with_gaps_is_learned_shown_and_completed(tmp_path, ask):
+    rows = np.random.default_rng(0).normal(size=(60, 1)) * [1.0, 2.0, -1.0]
+    rows[::3, 1] = rows[1::3, 2] = np.nan
+    write_array(tmp_path / "gaps.csv", rows, columns(["a", "b", "c"]))
+    assert ask("check", tmp_path / "gaps.csv")["missing_entries"] == {"b": 20, "c": 20}
+    ask("train", tmp_path / "gaps.csv", "-o", tmp_path / "run", "--model", "VAE(encoder=MLP((8,)))", "--epochs", 2)
+    assert np.isfinite(ask("evaluate", tmp_path / "run", tmp_path / "gaps.csv")["log_likelihood"])
+    ask("complete", tmp_path / "run", tmp_path / "gaps.csv", "-o", tmp_path / "whole.csv")
+    whole = load(tmp_path / "whole.csv").take(np.arange(60))
+    assert np.isfinite(whole).all()
+    np.testing.assert_array_equal(whole[~np.isnan(rows)], rows[~np.isnan(rows)])
 
 
 def test_a_table(table, tmp_path, ask):

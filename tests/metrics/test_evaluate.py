@@ -185,7 +185,7 @@ WRONG = {
     "no draws": (lambda vae: evaluate(vae, TABLE, k=0), "k must be a positive integer"),
     "half a draw": (lambda vae: evaluate(vae, TABLE, k=1.5), "k must be a positive integer"),
     "other rows": (lambda vae: evaluate(vae, TABLE[:, :3]), "3 features"),
-    "missing": (lambda vae: evaluate(vae, np.full((2, 4), np.nan)), "NaN"),
+    "infinite": (lambda vae: evaluate(vae, np.full((2, 4), np.inf)), "infinity"),
     "unfitted": (lambda vae: evaluate(VAE(), TABLE), "not fitted"),
 }
 

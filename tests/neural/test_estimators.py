@@ -229,7 +229,6 @@ def test_rows_come_back_through_the_latents():
 
 WRONG = {
     "one row": (lambda: fitted().fit(TABLE[:1]), "at least 2 examples; got 1 sample"),
-    "missing": (lambda: fitted().fit(np.where(TABLE > 2, np.nan, TABLE)), "NaN"),
     "infinite": (lambda: fitted().fit(np.where(TABLE > 2, np.inf, TABLE)), "infinity"),
     "bernoulli for reals": (lambda: fitted(likelihood=Bernoulli()).fit(TABLE), r"Bernoulli\(\) expects two levels"),
     "bernoulli for bytes": (lambda: fitted(likelihood=Bernoulli()).fit(IMAGES), "got 17 levels from 0 to 16"),
@@ -239,7 +238,6 @@ WRONG = {
     "conv for a table": (lambda: fitted(encoder=Conv()).fit(TABLE), "Use MLP for vectors"),
     "latents": (lambda: fitted(epochs=1).fit(TABLE).inverse_transform(np.zeros((3, 5))), r"latent points \(n, 2\)"),
     "columns": (lambda: fitted(epochs=1).fit(TABLE).score_samples(TABLE[:, :4]), "4 features"),
-    "nan to score": (lambda: fitted(epochs=1).fit(TABLE).score_samples(TABLE * np.nan), "NaN"),
     "draws": (lambda: fitted(epochs=1).fit(TABLE).score_samples(TABLE, k=0), "k must be a positive integer"),
     "rows to sample": (lambda: fitted(epochs=1).fit(TABLE).sample(0), "whole number of rows >= 1"),
 }

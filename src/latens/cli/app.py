@@ -234,6 +234,24 @@ def reconstruct(run: str, data: str, /, *, output: Out = None, json: Switch = Fa
 
 
 @app.command
+def complete(run: str, data: str, /, *, output: Out = None, k: Draws = None, json: Switch = False) -> None:
+    """Fill in what is missing of DATA: its mean given the entries that are there.
+
+        latens complete runs/table gaps.csv -o whole.csv
+
+    Args:
+        run: A run folder, or a saved model.
+        data: Examples like those it was trained on, with gaps (or NaN).
+        output: Where to; its ending chooses the format.
+        k: Draws for each example; more are slower and nearer to the mean.
+        json: Print one JSON object.
+    """
+    from latens.cli import use
+
+    _show(use.complete(run, data, output, k), json)
+
+
+@app.command
 def encode(run: str, data: str, /, *, output: Out = None, json: Switch = False) -> None:
     """Write the posterior mean E[z | x] of each example of DATA.
 

@@ -95,10 +95,13 @@ def check(data: str, size: str | None, columns: str | None) -> Answer:
         source = read(data, image_size(size), column_names(columns))
     schema, labels = source.schema, _labels(source)
     content = {"data": data, "n": len(source), **schema.describe(), "labels": labels, "notes": source.notes}
-    content |= {"unreadable": dict(source.skipped), **_choices(source)}
+    missing = _missing(source)
+    content |= {"missing_entries": missing, "unreadable": dict(source.skipped), **_choices(source)}
     lines: list[Line] = [("examples", str(len(source))), ("one example", schema.summary)]
     if schema.features:
         lines.append(("columns", _few(schema.features)))
+    if missing:
+        lines.append(("missing", _few([f"{name} {n} ({n / max(len(source), 1):.0%})" for name, n in missing.items()])))
     lines.append(("labels", _few([f"{name} ({n})" for name, n in labels.items()]) if labels else "none"))
     lines += [("note", note) for note in source.notes]
     lines += [("unreadable", f"{name}: {why}") for name, why in source.skipped]
@@ -129,6 +132,16 @@ def _labels(source: Source) -> dict[str, int] | None:
     return (
         None if source.labels is None else dict(sorted(Counter(map(str, np.asarray(source.labels).tolist())).items()))
     )
+
+
+def _missing(source: Source) -> dict[str, int] | None:
+    """How many rows lack each column, of those that are not complete; of images, how many lack anything."""
+    if source.missing is None:
+        return None
+    if source.schema.kind != "table":
+        return {"entries": int(source.missing.sum())}
+    names = source.schema.features or [f"column {i}" for i in range(source.schema.size)]
+    return {name: int(n) for name, n in zip(names, source.missing) if n}
 
 
 def _few(names: Any) -> str:

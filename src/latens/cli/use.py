@@ -1,4 +1,4 @@
-"""What a trained model is for: sample, reconstruct, encode, decode, score."""
+"""What a trained model is for: sample, reconstruct, complete, encode, decode, score."""
 
 from __future__ import annotations
 
@@ -49,6 +49,18 @@ def reconstruct(path: str, data: str, output: str | None) -> Answer:
     with working("reconstructing"):
         rows = estimator.reconstruct(source)
     return _written(out, rows, estimator.schema_, "E[x | z] at the posterior mean", {}, source.names)
+
+
+def complete(path: str, data: str, output: str | None, k: int | None) -> Answer:
+    """Rows with what is missing filled in."""
+    estimator = open_latent(path, "complete")
+    if not hasattr(estimator, "complete"):
+        raise InputError(f"latens complete needs a density, as of a VAE; {path} is an {type(estimator).__name__}")
+    source = read_like(estimator, data)
+    out = output or _place("completed", estimator.schema_, len(source))
+    with working("completing"):
+        rows = estimator.complete(source, k=k)
+    return _written(out, rows, estimator.schema_, "missing entries are E[x | what is observed]", {}, source.names)
 
 
 def encode(path: str, data: str, output: str | None) -> Answer:

@@ -24,6 +24,7 @@ class Source(ABC):
         skipped: what could not be read, and why, as (name, reason).
         notes: what was done to the data on the way in, one line each.
         in_memory: whether the rows lie in memory.
+        missing: how many rows lack each entry, in the shape of a row; None where none is missing, or not known.
     """
 
     schema: Schema
@@ -32,6 +33,7 @@ class Source(ABC):
     skipped: list[tuple[str, str]]
     notes: list[str]
     in_memory: bool = True
+    missing: np.ndarray | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -90,7 +92,8 @@ class ArraySource(Source):
         self.skipped, self.notes = list(skipped), [*notes, *_layout_note(self.X.shape)]
         self.in_memory = not isinstance(self.X, np.memmap)
         columns = None if features is None else tuple(map(str, features))
-        self.schema = replace(survey(self.X, kind).schema(columns), classes=class_names(self.labels))
+        read = survey(self.X, kind)
+        self.schema, self.missing = replace(read.schema(columns), classes=class_names(self.labels)), read.missing
 
     def __len__(self) -> int:
         return len(self.X)

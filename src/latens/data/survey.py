@@ -21,12 +21,16 @@ class Survey:
         shape: the shape of one example.
         dtype: the type of the numbers.
         kind: "image", "table" or "array"; chosen from the shape when None.
+
+    Attributes:
+        missing: in how many examples each entry is NaN; None where none is.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype, kind: str | None = None) -> None:
         self.shape, self.dtype = tuple(int(n) for n in shape), np.dtype(dtype)
         self.kind = kind or infer_kind(self.shape)
-        self.rows = self.entries = self.missing = 0
+        self.rows = self.entries = 0
+        self.missing: np.ndarray | None = None
         self.low, self.high = np.inf, -np.inf
         self.few: list[float] = []
         self.integral = True
@@ -51,9 +55,9 @@ class Survey:
         if len(infinite):
             row, *rest = (int(i) for i in infinite[0])
             raise InputError(f"the data hold infinity at {place_of((self.rows + row, *rest))}; remove or replace it")
-        finite = X[~np.isnan(X)]
-        self.missing += X.size - finite.size
-        return finite
+        gaps = np.isnan(X)
+        self.missing = gaps.sum(0) + (0 if self.missing is None else self.missing)
+        return X[~gaps]
 
     def _extend(self, values: np.ndarray) -> None:
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
@@ -93,7 +97,7 @@ class Survey:
             lattice.levels if lattice else None,
             lattice.step if lattice else 1.0,
             counts=lattice is None and self.entries > 0 and self._counts(),
-            has_missing=self.missing > 0,
+            has_missing=self.missing is not None,
             features=features,
             classes=classes,
         )

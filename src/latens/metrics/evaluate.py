@@ -17,7 +17,7 @@ from latens.distributions import Distribution
 from latens.models import Draw, Latent
 from latens.neural import LatentDensity, NeuralDensity
 from latens.neural.rows import tensor
-from latens.neural.scoring import block_shape, blocks, by_block, draws, squared_error
+from latens.neural.scoring import as_fitted, block_shape, blocks, by_block, draws, empty, seen, squared_error
 from latens.utils.validation import check_positive
 
 ACTIVE = 0.01
@@ -39,7 +39,7 @@ class Evaluation:
         negative_elbo: distortion + rate >= -log p(x), nats an example.
         log_likelihood: E[log 1/k sum_i p(x, z_i) / q(z_i | x)], nats an example, a lower bound of E[log p(x)].
         standard_error: of ``log_likelihood`` as the mean of n examples, nats.
-        bits_per_dimension: -log_likelihood / (D log 2), D numbers an example.
+        bits_per_dimension: -log_likelihood / (D log 2), D numbers an example (on average, where some are missing).
         elbo_bits_per_dimension: negative_elbo / (D log 2).
         rate: E[KL(q(z | x) || p(z))], nats an example.
         rate_per_dimension: the same for each latent dimension, nats.
@@ -116,7 +116,7 @@ def _exact(estimator: NeuralDensity, scores: np.ndarray) -> Evaluation:
     return Evaluation(len(scores), measure, **_likelihood(scores, estimator.schema_.size))
 
 
-def _likelihood(scores: np.ndarray, size: int) -> dict[str, Any]:
+def _likelihood(scores: np.ndarray, size: float) -> dict[str, Any]:
     """The mean of log p(x), its error, and the same in bits."""
     return {
         "log_likelihood": float(scores.mean()),
@@ -137,12 +137,13 @@ def _summary(
     if "log_weight" not in found:
         return Evaluation(**common)
     scores, rate = found["log_weight"][:, 0], float(found["rate"].mean())
-    loss, bits = common["distortion"] + rate, estimator.schema_.size * math.log(2.0)
+    size = max(float(found["entries"].mean()), 1.0)
+    loss, bits = common["distortion"] + rate, size * math.log(2.0)
     return Evaluation(
         **common,
         k=k,
         negative_elbo=loss,
-        **_likelihood(scores, estimator.schema_.size),
+        **_likelihood(scores, size),
         elbo_bits_per_dimension=loss / bits,
         rate=rate,
         rate_per_dimension=found["rates"].mean(0).tolist() if "rates" in found else None,
@@ -162,7 +163,7 @@ class _Pass:
         """Each term of each row, ``(n, width)``."""
         e = self.estimator
         self.size, self.chunk = block_shape(e.units_, self.k)
-        table = by_block(source, e.schema_, context, self.size, e._device, self.block)
+        table = by_block(source, e.schema_, context, self.size, e._device, self.block, missing=True)
         ends = np.cumsum(list(self.widths.values()))
         return dict(zip(self.widths, np.split(table, ends[:-1], axis=1)))
 
@@ -171,10 +172,12 @@ class _Pass:
         e = self.estimator
         error = squared_error(e.model_, e.units_, rows, x, context)
         terms: dict[str, Tensor] = {"squared_error": error[:, None].to(x.device)}
+        terms["entries"] = (~x.isnan()).flatten(1).sum(1, keepdim=True).double()
         for d in draws(e.model_, e.units_, rows, x, context, self.k, self.chunk, e.seed_):
             _merge(terms, _terms(d, self.k))
         if "log_weight" in terms:
-            terms["log_weight"] = terms["log_weight"] - math.log(self.k)
+            known = (terms["log_weight"] - math.log(self.k)).squeeze(1)
+            terms["log_weight"] = known.masked_fill_(empty(x), 0.0)[:, None]
         self.widths = {name: t.shape[1] for name, t in terms.items()}
         return torch.cat(list(terms.values()), 1)
 
@@ -245,9 +248,9 @@ def _posteriors(
         return p.embed(found[-1].location)
 
     for indices in blocks(len(source), e._block):
-        rows = tensor(source.take(indices).astype(e.schema_.dtype, copy=False)).to(e._device)
+        x, observed, _ = seen(e.units_, tensor(as_fitted(source.take(indices), e.schema_)).to(e._device))
         beside = None if context is None else torch.from_numpy(context[indices]).to(e._device)
-        e.model_(choose, e.units_(rows), context=beside)
+        e.model_(choose, x, observed=observed, context=beside)
         yield indices, found.pop()
 
 

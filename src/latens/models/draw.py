@@ -97,10 +97,14 @@ class Draw:
         return self.log_likelihood.new_full((), -math.log(self.samples)).expand(self.log_likelihood.shape)
 
     @cached_property
+    def seen(self) -> Distribution:
+        """p(x | z) of the observed entries."""
+        return self.likelihood if self.observed is None else self.likelihood.restrict(self.observed)
+
+    @cached_property
     def log_likelihood(self) -> Tensor:
         """log p(x | z) of the observed entries, ``(K, B)`` nats."""
-        p = self.likelihood if self.observed is None else self.likelihood.restrict(self.observed)
-        log_prob = p.log_prob(self.x)
+        log_prob = self.seen.log_prob(self.x)
         if not self.latents:
             log_prob = log_prob.expand(self.samples, len(self.x))
         return log_prob if isinstance(self.log_volume, float) and not self.log_volume else log_prob + self.log_volume

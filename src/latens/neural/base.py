@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from latens.neural.checks import check_settings
 from latens.neural.conditions import Condition, Covariates, condition_of
 from latens.neural.defaults import Choice
 from latens.neural.progress import Lines
-from latens.neural.rows import batches, check_rows, seed_of, split, tensor
+from latens.neural.rows import batches, check_rows, filled, seed_of, split, tensor
 from latens.neural.scoring import block_shape, by_block
 from latens.neural.support import check_support
 from latens.neural.task import Task
@@ -73,6 +73,9 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     device: str | None
     random_state: Any
     verbose: bool
+
+    _takes_missing: ClassVar[bool] = False
+    """Whether NaN stands for a missing entry; otherwise it is refused."""
 
     model_: Model
     units_: Units
@@ -162,7 +165,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     def _set_up(self, source: Source, y: Any = None) -> None:
         """Everything that is decided before the first step."""
-        check_rows(type(self).__name__, source)
+        names = getattr(self, "feature_names_in_", None)
+        check_rows(type(self).__name__, source, missing=self._takes_missing, columns=names)
         check_settings(self.get_params(deep=False))
         self.schema_ = source.schema
         if self.schema_.kind == "table":
@@ -202,8 +206,14 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     def _site(self, rows: np.ndarray, context: np.ndarray | None) -> Site:
         with torch.random.fork_rng():
             torch.manual_seed(self.seed_)
-            x = self.units_.spread(tensor(rows).to(self._device)).cpu()
+            x = self._first_batch(rows).cpu()
         return Site(self.units_.event_shape, None, x, beside=None if context is None else context.shape[1:])
+
+    def _first_batch(self, rows: np.ndarray) -> Tensor:
+        """Rows in the model's units; missing entries are filled with others of their column."""
+        if not self.schema_.has_missing:
+            return self.units_.spread(tensor(rows).to(self._device))
+        return self.units_.observe(tensor(filled(rows, self.seed_)).to(self._device))[0]
 
     def _untrained(self, site: Site) -> Model:
         with torch.random.fork_rng():
@@ -299,6 +309,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.allow_nan = self._takes_missing
         return tags
 
     # -- plumbing -----------------------------------------------------------------------------------------------
@@ -315,7 +326,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     def _map(self, X: Any, y: Any, f: Callable[[np.ndarray, Tensor, Tensor | None], Tensor]) -> np.ndarray:
         source = self._source(X)
         context = self._context(_given(y, source), len(source))
-        return by_block(source, self.schema_, context, self._block, self._device, f)
+        return by_block(source, self.schema_, context, self._block, self._device, f, missing=self._takes_missing)
 
     def _context(self, y: Any, n: int) -> np.ndarray | None:
         return None if self.condition_ is None else self.condition_.encode(y, n)

@@ -16,7 +16,7 @@ from latens.models import clamp, encode, locate, sample
 from latens.neural import defaults
 from latens.neural.base import Defaults, Network, NeuralDensity
 from latens.neural.progress import active_units
-from latens.neural.scoring import squared_error
+from latens.neural.scoring import seen, squared_error
 from latens.neural.task import Task
 
 
@@ -25,7 +25,12 @@ class PosteriorCollapse(UserWarning):
 
 
 class LatentDensity(NeuralDensity):
-    """A density of rows x told through latents z: p(x) = E_{z ~ p(z)}[p(x | z)]."""
+    """A density of rows x told through latents z: p(x) = E_{z ~ p(z)}[p(x | z)].
+
+    NaN is missing: what is said of such a row is said of its observed entries.
+    """
+
+    _takes_missing = True
 
     latents: int | None
     likelihood: Family | None
@@ -80,7 +85,12 @@ class LatentDensity(NeuralDensity):
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """E_q[z | x], the posterior mean of each row, or the location or code that stands for it: ``(n, latents)``."""
-        return self._map(X, y, lambda rows, x, beside: _flat(encode(self.model_, self.units_(x), context=beside)))
+
+        def codes(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
+            u, observed, _ = seen(self.units_, x)
+            return _flat(encode(self.model_, u, observed=observed, context=beside))
+
+        return self._map(X, y, codes)
 
     def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:
         return self.model_(clamp(self._cut(z)), context=context).mean
@@ -89,13 +99,14 @@ class LatentDensity(NeuralDensity):
         """E[x | z] at the posterior mean of each row: what passes through the latent space."""
 
         def rebuilt(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
-            means = locate(self.model_, self.units_(x), context=beside)[1].mean
+            u, observed, _ = seen(self.units_, x)
+            means = locate(self.model_, u, observed=observed, context=beside)[1].mean
             return torch.from_numpy(self.units_.inverse(means))
 
         return self._map(X, y, rebuilt)
 
     def reconstruction_error(self, X: Any, y: Any = None) -> np.ndarray:
-        """The mean squared difference of each row to its reconstruction, ``(n,)``, in squared units of the data."""
+        """The mean squared difference of a row to its reconstruction, of what is observed, ``(n,)`` squared units."""
         return self._map(X, y, lambda rows, x, beside: squared_error(self.model_, self.units_, rows, x, beside))
 
     def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None, mean: bool = False) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,20 @@ def tensor(rows: np.ndarray) -> Tensor:
     return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
 
 
-def check_rows(name: str, source: Source) -> None:
-    """Refuses data that no network can be fitted to."""
+def check_rows(name: str, source: Source, *, missing: bool, columns: Sequence[str] | None = None) -> None:
+    """Refuses data that no network can be fitted to.
+
+    Args:
+        name: of the estimator.
+        source: the rows.
+        missing: whether NaN may stand for a missing entry.
+        columns: their names; those of the source by default.
+    """
     if len(source) < 2:
         raise InputError(f"{name} expects at least 2 examples; got {len(source)} sample. One point has no density.")
-    if source.schema.has_missing:
+    if source.schema.has_missing and missing:
+        _check_columns(source, source.schema.features if columns is None else columns)
+    elif source.schema.has_missing:
         raise InputError(f"{name} expects complete rows; X contains NaN. Drop those rows or fill them in.")
     largest = max(abs(source.schema.low), abs(source.schema.high))
     if largest > _LARGEST:
@@ -39,6 +49,32 @@ def check_rows(name: str, source: Source) -> None:
             f"{name} expects numbers below {_LARGEST:g} in size, whose squares are finite; got {largest:.3g}. "
             "Divide the data by a constant."
         )
+
+
+def _check_columns(source: Source, names: Sequence[str] | None) -> None:
+    empty = [] if source.missing is None else np.argwhere(source.missing == len(source)).tolist()
+    if empty and source.schema.kind == "table":
+        (column,) = empty[0]
+        name = f"column {column}" if names is None else f"the column '{names[column]}'"
+        more = f", nor of {len(empty) - 1} more" if len(empty) > 1 else ""
+        raise InputError(f"no value of {name} is observed{more}; nothing can be learned of it: leave it out.")
+
+
+def filled(rows: np.ndarray, seed: int) -> np.ndarray:
+    """Rows whose missing entries (NaN) hold values of the same column from rows drawn at random.
+
+    A first batch filled so has the marginals of what is observed, which is all that initialisation looks at. What no
+    row has stays missing.
+
+    >>> filled(np.array([[1.0, np.nan], [np.nan, 5.0]]), seed=0)
+    array([[1., 5.],
+           [1., 5.]])
+    """
+    gaps = np.isnan(rows)
+    first = np.argsort(gaps, axis=0, kind="stable")
+    chosen = np.random.default_rng(seed).random(rows.shape) * (~gaps).sum(0)
+    donors = np.take_along_axis(rows, np.take_along_axis(first, chosen.astype(np.intp), 0), 0)
+    return np.where(gaps, donors, rows)
 
 
 def split(n: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

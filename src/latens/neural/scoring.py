@@ -44,14 +44,18 @@ def by_block(
     size: int,
     device: torch.device,
     f: Callable[[np.ndarray, Tensor, Tensor | None], Tensor],
+    *,
+    missing: bool = False,
 ) -> np.ndarray:
     """f(rows, tensor of rows, context) of every block, joined: ``(n, ...)``; rows are checked against ``schema``.
+
+    Where ``missing`` is allowed, rows may hold NaN; such a block is of floating-point numbers.
 
     All of it has one place from the first block on: results left between large tensors would keep those in memory.
     """
     out: np.ndarray | None = None
     for indices in blocks(len(source), size):
-        rows = validate(source.take(indices), schema).astype(schema.dtype, copy=False)
+        rows = as_fitted(validate(source.take(indices), schema, missing=missing), schema)
         beside = None if context is None else torch.from_numpy(context[indices]).to(device)
         keep = np.unique(indices)
         with torch.inference_mode():
@@ -63,23 +67,41 @@ def by_block(
     return out
 
 
+def as_fitted(rows: np.ndarray, schema: Schema) -> np.ndarray:
+    """Rows in the type of those fitted; with NaN among them, in the type in which the units would read those."""
+    dtype = np.dtype(schema.dtype)
+    if rows.dtype.kind == "f" and np.isnan(rows).any():
+        dtype = np.dtype(np.float64 if dtype in (np.float64, np.uint64) else np.float32)
+    return rows.astype(dtype, copy=False)
+
+
+def seen(units: Units, rows: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Rows in the model's units, which of their entries are observed (None where all are), and the log volume."""
+    if rows.is_floating_point() and rows.isnan().any():
+        return units.observe(rows)
+    return units(rows), None, units.log_volume()
+
+
 def draws(
     model: Model, units: Units, rows: np.ndarray, tensor: Tensor, context: Tensor | None, k: int, chunk: int, seed: int
 ) -> Iterator[Draw]:
     """k draws of each row, ``chunk`` at a time, with noise keyed by the row's content."""
     streams = row_streams(rows, seed)
-    x = units(tensor)
-    volume = units.log_volume()
+    x, observed, volume = seen(units, tensor)
     with noise.keyed(streams):
         for start in range(0, k, chunk):
-            yield draw(model, x, min(chunk, k - start), context=context, log_volume=volume)
+            yield draw(model, x, min(chunk, k - start), observed=observed, context=context, log_volume=volume)
 
 
 def squared_error(model: Model, units: Units, rows: np.ndarray, tensor: Tensor, context: Tensor | None) -> Tensor:
-    """The mean of (x - E[x | z])^2 at the posterior mean of z, ``(B,)`` squared units of the data."""
-    rebuilt = units.inverse(locate(model, units(tensor), context=context)[1].mean)
+    """The mean of (x - E[x | z])^2 over the observed entries, at the posterior mean of z, ``(B,)`` squared units."""
+    x, observed, _ = seen(units, tensor)
+    rebuilt = units.inverse(locate(model, x, observed=observed, context=context)[1].mean)
     difference = (rows.astype(np.float64) - rebuilt.astype(np.float64)).reshape(len(rows), -1)
-    return torch.from_numpy(np.square(difference).mean(1))
+    if observed is None:
+        return torch.from_numpy(np.square(difference).mean(1))
+    known = (~np.isnan(difference)).sum(1).clip(1)
+    return torch.from_numpy(np.nansum(np.square(difference), 1) / known)
 
 
 def log_likelihood(
@@ -102,6 +124,11 @@ def log_likelihood(
         total = torch.full((len(rows),), -torch.inf, dtype=torch.float64, device=device)
         for d in draws(model, units, rows, tensor, beside, k, chunk, seed):
             total = torch.logaddexp(total, d.log_weight.double().logsumexp(0))
-        return total - np.log(k)
+        return (total - np.log(k)).masked_fill_(empty(tensor), 0.0)
 
-    return by_block(source, schema, context, size, device, one)
+    return by_block(source, schema, context, size, device, one, missing=True)
+
+
+def empty(rows: Tensor) -> Tensor:
+    """In which rows nothing is observed, ``(B,)``: the density of nothing is 1."""
+    return rows.flatten(1).isnan().all(1)

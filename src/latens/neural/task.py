@@ -25,19 +25,25 @@ class Task:
 
     def __init__(self, model: Model, objective: Objective, units: Units, n_examples: int) -> None:
         self.model, self.objective, self.units, self.n_examples = model, objective, units, n_examples
-        self.log_volume = float(units.log_volume())
+        self.log_volume: Tensor | float = float(units.log_volume())
 
     def draw(self, batch: Batch, progress: float | Tensor = 1.0) -> Draw:
-        """The model's draw of ``(rows,)`` or ``(rows, context)``."""
+        """The model's draw of ``(rows,)`` or ``(rows, context)``; NaN is missing where the schema says so."""
         rows, *rest = batch
+        observed, log_volume = None, self.log_volume
+        if self.units.schema.has_missing:
+            x, observed, log_volume = self.units.observe(rows)
+        else:
+            x = self.units.spread(rows)
         return draw(
             self.model,
-            self.units.spread(rows),
+            x,
             self.objective.samples,
+            observed=observed,
             context=rest[0] if rest else None,
             progress=progress,
             n_examples=self.n_examples,
-            log_volume=self.log_volume,
+            log_volume=log_volume,
         )
 
     def __call__(self, batch: Batch, progress: float | Tensor) -> Mapping[str, Tensor]:
@@ -45,17 +51,18 @@ class Task:
         d = self.draw(batch, progress)
         value = self.objective(d)
         if self.model.training:
-            self.model.calibrate(d.likelihood, d.x, 0.1)
+            self.model.calibrate(d.seen, d.x, 0.1)
             self.model.absorb([latent.q for latent in d.latents])
         return {"loss": value.mean() if value.ndim else value, **measures(d)}
 
     def calibrate(self, rows: Batches, size: int) -> None:
         """One exact pass, ``size`` rows at a time: what has a closed form gets the best value over all rows."""
-        seen = 0
+        total = 0.0
         for batch in rows.sequential(size):
             d = self.draw(batch)
-            seen += len(batch[0])
-            self.model.calibrate(d.likelihood, d.x, len(batch[0]) / seen)
+            share = float(len(d.x) if d.observed is None else d.observed.sum())
+            total += share
+            self.model.calibrate(d.seen, d.x, share / max(total, 1.0))
 
 
 @torch.no_grad()

@@ -27,6 +27,7 @@ class Units(nn.Module):
     scale: Tensor
     single_shift: Tensor
     single_scale: Tensor
+    filler: Tensor
 
     def __init__(self, schema: Schema, family: Family, shift: np.ndarray, scale: np.ndarray) -> None:
         super().__init__()
@@ -38,6 +39,9 @@ class Units(nn.Module):
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float64))
         self.register_buffer("single_shift", self.shift.float(), persistent=False)
         self.register_buffer("single_scale", self.scale.float(), persistent=False)
+        self.register_buffer(
+            "filler", self.shift if family.support == "real" else self.shift.new_tensor(schema.low), persistent=False
+        )
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -55,9 +59,23 @@ class Units(nn.Module):
             x = ((rows - self.shift) / self.scale).float()
         else:
             x = (rows.float() - self.single_shift).div_(self.single_scale)
+        return self._arranged(x)
+
+    def _arranged(self, entries: Tensor) -> Tensor:
+        """Entries ``(B, *shape)`` as ``(B, *event_shape)``."""
         if self.schema.kind != "image":
-            return x.flatten(1)
-        return x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2)
+            return entries.flatten(1)
+        return entries.unsqueeze(1) if entries.ndim == 3 else entries.permute(0, 3, 1, 2)
+
+    def observe(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows with NaN where missing: x with a value of its support there, what is observed, and its log volume.
+
+        Returns:
+            ``(B, *event_shape)``, the same in booleans, and ``(B,)`` nats.
+        """
+        missing = rows.isnan()
+        x = self(torch.where(missing, self.filler.to(rows.dtype), rows))
+        return x, self._arranged(~missing), self.log_volume(~missing)
 
     def spread(self, rows: Tensor) -> Tensor:
         """As ``forward``, with uniform noise of the width of a cell, where ``cell`` is the distance of two levels.
@@ -76,6 +94,10 @@ class Units(nn.Module):
             x: draws of p(x | z), or its means.
             drawn: whether they are draws, which lie on the lattice exactly where the data do.
         """
+        return self._as_given(self.real(x, drawn=drawn))
+
+    def real(self, x: Tensor, *, drawn: bool = False) -> np.ndarray:
+        """As ``inverse``, in double precision whatever the type of the data."""
         x = x.detach().double()
         if self.schema.kind == "image":
             x = x.squeeze(1) if len(self.schema.shape) == 2 else x.permute(0, 2, 3, 1)
@@ -83,7 +105,7 @@ class Units(nn.Module):
         if drawn and self.schema.levels:
             low = self.schema.support[0]
             rows = low + self.schema.step * np.rint((rows - low) / self.schema.step)
-        return self._as_given(rows)
+        return rows
 
     def _as_given(self, rows: np.ndarray) -> np.ndarray:
         dtype = np.dtype(self.schema.dtype)
@@ -95,13 +117,17 @@ class Units(nn.Module):
         return rows.astype(dtype)
 
     def log_volume(self, observed: Tensor | None = None) -> Tensor:
-        """log |du/dx| of an example, ``()`` or ``(B,)`` nats; 0 where p(x) is a mass."""
+        """log |du/dx| of an example, ``()`` or ``(B,)`` nats; 0 where p(x) is a mass.
+
+        Args:
+            observed: which entries count, ``(B, *shape)`` in the user's layout; all by default.
+        """
         if self.is_mass:
             return self.scale.new_zeros((), dtype=torch.float32)
         entries = -self.scale.log().expand(self.schema.shape)
         if observed is None:
             return entries.sum().float()
-        return (entries * observed.reshape(len(observed), *self.schema.shape)).flatten(1).sum(1).float()
+        return (entries.sum() - (entries * ~observed).flatten(1).sum(1)).float()
 
 
 def units_for(source: Source, family: Family) -> Units:
@@ -133,6 +159,8 @@ def _standard(source: Source) -> tuple[np.ndarray, np.ndarray]:
     stride = -(-len(source) // sample)
     rows = source.take(np.arange(0, len(source), stride)).astype(np.float64)
     axis = 0 if source.schema.kind == "table" else None
+    if axis == 0:
+        rows[:, np.isnan(rows).all(0)] = 0.0  # too rare for a sample of the rows
     size = np.ldexp(1.0, np.frexp(np.nanmax(np.abs(rows), axis))[1])  # a power of two: rows / size is exact
     shift, scale = np.nanmean(rows / size, axis), np.nanstd(rows / size, axis)
-    return np.asarray(shift * size), np.where(scale > 1e-12, scale * size, 1.0)
+    return np.nan_to_num(shift * size), np.where(scale > 1e-12, scale * size, 1.0)

@@ -165,7 +165,11 @@ def marginals(study: Study) -> str:
         lead += f" The first {COLUMNS} of {study.schema.size} columns."
     panels = []
     for i, name in enumerate(names[:COLUMNS]):
-        chart = charts.histogram(study.data[:, i].astype(float), study.draws[:, i].astype(float), name)
+        column = study.data[:, i].astype(float)
+        column = column[~np.isnan(column)]
+        if not len(column):
+            continue
+        chart = charts.histogram(column, study.draws[:, i].astype(float), name)
         panels.append(f"<figure class=panel><figcaption><b>{escape(name)}</b></figcaption>{chart}</figure>")
     shown = key(("data", "data"), ("model", "draws from the model"))
     return section("Data and draws", lead, shown, f"<div class=panels>{''.join(panels)}</div>")
