@@ -18,10 +18,12 @@ from latens.distributions import (
 )
 from latens.models import (
     Conditional,
+    ConvLadder,
     FiniteScalar,
     Free,
     GumbelSoftmax,
     InverseAutoregressiveFlow,
+    Ladder,
     PlanarFlow,
     StandardNormal,
     UniformCodes,
@@ -58,6 +60,8 @@ VALUES = {
     "mlp": MLP((32,), "tanh"),
     "linear map": MLP(()),
     "conv": Conv((8, 16, 32), blocks=0, activation="gelu"),
+    "ladder": Ladder((8, 4), width=32, residual=False),
+    "ladder of images": ConvLadder((1, 2), (8, 16), levels=2, patch=4),
     "conditional": Conditional(MixtureOf(Bernoulli(), 2), MLP((8, 8))),
     "free": Free(MixtureOf(Normal("element"), 7, over="event")),
     "prior": StandardNormal(),

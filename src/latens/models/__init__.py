@@ -12,6 +12,7 @@ from latens.models.conditional import Conditional, ConditionalDistribution, Free
 from latens.models.draw import Draw, Latent, draw
 from latens.models.flow import Explicit, NormalizingFlow
 from latens.models.handlers import clamp, encode, locate, sample
+from latens.models.hierarchical import ConvLadder, Hierarchical, Hierarchy, Ladder
 from latens.models.posteriors import (
     CouplingFlow,
     InverseAutoregressiveFlow,
@@ -30,6 +31,7 @@ __all__ = [
     "Coder",
     "Conditional",
     "ConditionalDistribution",
+    "ConvLadder",
     "CouplingFlow",
     "Draw",
     "ExemplarPrior",
@@ -37,7 +39,10 @@ __all__ = [
     "FiniteScalar",
     "Free",
     "GumbelSoftmax",
+    "Hierarchical",
+    "Hierarchy",
     "InverseAutoregressiveFlow",
+    "Ladder",
     "Latent",
     "Model",
     "NormalizingFlow",

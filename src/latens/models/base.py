@@ -18,9 +18,11 @@ class Model(nn.Module, ABC):
 
     Attributes:
         choices: how many choices it makes, where that is always the same.
+        shapes: of one example of each choice, where there are several of them, and always the same.
     """
 
     choices: int | None = None
+    shapes: tuple[tuple[int, ...], ...] | None = None
 
     @abstractmethod
     def forward(

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from latens.nn.activation import activation
 from latens.nn.base import Shape, Site, Spec
+from latens.nn.residual import Residual, convolution
 from latens.utils.errors import InputError
 
 Size = tuple[int, int]
@@ -81,12 +82,22 @@ class Conv(Spec):
         )
 
 
-def _pyramid(size: Size, strides: Sequence[int]) -> list[Size]:
+def pyramid(size: Size, strides: Sequence[int]) -> list[Size]:
+    """Height and width of the image, then of each level, rounded up.
+
+    >>> pyramid((28, 13), (2, 2))
+    [(28, 13), (14, 7), (7, 4)]
+    """
     sizes = [size]
     for stride in strides:
         height, width = sizes[-1]
         sizes.append((-(-height // stride), -(-width // stride)))
     return sizes
+
+
+def descent(ins: int, outs: int, stride: int) -> nn.Module:
+    """To the next coarser level: a convolution whose patches overlap, for any height and width."""
+    return nn.Conv2d(ins, outs, 2 * stride - 1, stride=stride, padding=stride - 1)
 
 
 def _dense(spec: Conv, ins: int, outs: int) -> nn.Module:
@@ -95,31 +106,16 @@ def _dense(spec: Conv, ins: int, outs: int) -> nn.Module:
     return nn.Sequential(nn.Linear(ins, spec.hidden), activation(spec.activation), nn.Linear(spec.hidden, outs))
 
 
-class _Block(nn.Module):
-    """x + W2 * a(W1 * a(x))."""
-
-    def __init__(self, channels: int, name: str) -> None:
-        super().__init__()
-        self.activation = activation(name)
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.last = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.last(self.activation(self.first(self.activation(x))))
-
-
 class _Encoder(nn.Module):
     def __init__(self, spec: Conv, image: Shape, out: Shape) -> None:
         super().__init__()
         ins = (image[0], *spec.channels[:-1])
         levels: list[nn.Module] = []
         for a, b, stride in zip(ins, spec.channels, spec.strides):
-            levels.append(nn.Conv2d(a, b, 2 * stride - 1, stride=stride, padding=stride - 1))
-            levels += [_Block(b, spec.activation) for _ in range(spec.blocks)]
+            levels.append(descent(a, b, stride))
+            levels += [Residual(convolution, b, spec.activation) for _ in range(spec.blocks)]
         self.levels = nn.Sequential(*levels, activation(spec.activation)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        height, width = _pyramid((image[1], image[2]), spec.strides)[-1]
+        height, width = pyramid((image[1], image[2]), spec.strides)[-1]
         self.head = _dense(spec, spec.channels[-1] * height * width, prod(out))
         self.out = out
 
@@ -128,7 +124,7 @@ class _Encoder(nn.Module):
         return self.head(h.flatten(1)).unflatten(1, self.out)
 
 
-class _Climb(nn.Module):
+class Climb(nn.Module):
     """To the next finer level: a convolution to stride**2 times the channels, laid out as pixels, cut to its size."""
 
     def __init__(self, ins: int, outs: int, stride: int, size: Size) -> None:
@@ -143,7 +139,7 @@ class _Climb(nn.Module):
 class _Decoder(nn.Module):
     def __init__(self, spec: Conv, code: Shape, image: Shape) -> None:
         super().__init__()
-        *finer, coarsest = _pyramid((image[1], image[2]), spec.strides)
+        *finer, coarsest = pyramid((image[1], image[2]), spec.strides)
         self.coarsest = (spec.channels[-1], *coarsest)
         self.stem = _dense(spec, prod(code), prod(self.coarsest))
         self.levels = nn.Sequential(*_rising(spec, finer, image[0])).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -157,8 +153,8 @@ def _rising(spec: Conv, finer: Sequence[Size], outs: int) -> list[nn.Module]:
     modules: list[nn.Module] = []
     for level in reversed(range(len(spec.channels))):
         channels = spec.channels[level]
-        modules += [_Block(channels, spec.activation) for _ in range(spec.blocks)]
+        modules += [Residual(convolution, channels, spec.activation) for _ in range(spec.blocks)]
         modules.append(activation(spec.activation))
         above = spec.channels[level - 1] if level else outs
-        modules.append(_Climb(channels, above, spec.strides[level], finer[level]))
+        modules.append(Climb(channels, above, spec.strides[level], finer[level]))
     return modules

@@ -1,0 +1,386 @@
+r"""Hierarchies of latents: a ladder, which is the one function of a model with a loop in it.
+
+Features of x are computed once, bottom up. Then a state h, at first a constant, goes down from level L to level 1:
+
+.. math:: z_i \sim p(z_i | h) \text{ or } q(z_i | h, e_i(x)), \qquad h \leftarrow f_i(h + W_i z_i),
+
+and p(x | z) is told by the last state. Since q shares the state with p, the divergence of each level is one of two
+normals given all levels above, in closed form. Every map from one state to the next is a residual block whose end
+starts small, so that a deep ladder starts as a shallow one; q starts as p.
+
+References:
+    Sonderby et al., *Ladder variational autoencoders*, 2016; Vahdat and Kautz, *NVAE*, 2020; Child, *Very deep VAEs
+    generalize autoregressive models*, 2021.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from latens.distributions import Distribution, Family, Normal
+from latens.models.base import Choose, Model
+from latens.models.conditional import Conditional, FixedNormal, NetworkDistribution
+from latens.nn import MLP, Conv, Site, Spec, View
+from latens.nn.activation import activation
+from latens.nn.conv import Climb, descent, pyramid
+from latens.nn.residual import Layer, Residual, convolution, started
+from latens.utils.errors import InputError
+from latens.utils.validation import check_positive
+
+Shape = tuple[int, ...]
+FAMILY = Normal("element")
+
+
+class Level(nn.Module):
+    """One choice z ~ p(z | h) or q(z | h, e), and the state after it.
+
+    Args:
+        layer: makes the maps between states.
+        width: channels of the state.
+        shape: of z.
+        name: of the activation.
+        residual: whether the network of q tells its difference to p.
+        top: whether this is the first choice, whose p is the standard normal.
+        gain: of the initial weights that add z to the state: with sqrt(3 / L), all L levels add a variance of 1.
+        rise: from the state above to one of this level's resolution.
+        blocks: what the state goes through after the choice.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        width: int,
+        shape: Shape,
+        name: str,
+        residual: bool,
+        top: bool,
+        gain: float,
+        rise: nn.Module,
+        blocks: Iterable[Residual],
+    ) -> None:
+        super().__init__()
+        numbers = FAMILY.param_shape(shape)[0]
+        self.shape, self.residual = shape, residual
+        self.rise, self.activation = rise, activation(name)
+        self.prior = FixedNormal(shape) if top else started(layer(width, numbers))
+        self.own, self.seen = layer(width, width), layer(width, width)
+        self.posterior = started(layer(width, numbers))
+        self.merge = started(layer(shape[0], width), gain)
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, choose: Choose, h: Tensor, e: Tensor | None, lead: Shape) -> tuple[Tensor, Shape]:
+        """The next state ``(N, *)``, and the axes that it lays flat: ``(K, B)`` in a draw, () before any choice."""
+        h = self.rise(h)
+        a = self.activation(h)
+        told = None if isinstance(self.prior, FixedNormal) else self.prior(a)
+        p = self.prior() if told is None else self._normal(told, lead)
+        z = choose(p, None if e is None else self._posterior(a, e, told, lead))
+        lead = tuple(z.shape[: z.ndim - len(self.shape)])
+        merged = self.merge(z.reshape(-1, *self.shape))
+        return self.blocks(_repeated(h, len(merged)) + merged), lead
+
+    def _posterior(self, a: Tensor, e: Tensor, p_told: Tensor | None, lead: Shape) -> Distribution:
+        n = max(len(a), len(e))
+        both = _repeated(self.own(a), n) + _repeated(self.seen(self.activation(e)), n)
+        told = self.posterior(self.activation(both))
+        return self._normal(told + p_told if self.residual and p_told is not None else told, lead or (n,))
+
+    def _normal(self, told: Tensor, lead: Shape) -> Distribution:
+        return FAMILY(told.unflatten(0, lead), self.shape)
+
+
+def _repeated(t: Tensor, n: int) -> Tensor:
+    """``(B, *)`` for each of K draws, ``(K * B, *)``; one row is left to broadcast."""
+    return t if len(t) in (1, n) else t.expand(n // len(t), *t.shape).flatten(0, 1)
+
+
+class TopDown(nn.Module):
+    """From x to the numbers that tell p(x | z): features bottom up, choices top down. The module of a hierarchy.
+
+    Args:
+        view: what is seen of x.
+        stages: to the features from those below, the first from x.
+        levels: each with the index of the stage whose features it sees, from the top.
+        constant: the shape of the first state.
+        head: from the last state to numbers.
+        context: how many numbers of context there are.
+    """
+
+    def __init__(
+        self,
+        view: nn.Module | None,
+        stages: Iterable[nn.Module],
+        levels: Sequence[tuple[int, Level]],
+        constant: Shape,
+        head: nn.Module,
+        context: int,
+    ) -> None:
+        super().__init__()
+        self.view, self.stages, self.head = view, nn.ModuleList(stages), head
+        self.sees, self.levels = [stage for stage, _ in levels], nn.ModuleList([level for _, level in levels])
+        self.constant, self.start = constant, nn.Parameter(torch.zeros(prod(constant)))
+        self.told = nn.Linear(context, constant[0], bias=False) if context else None
+
+    def forward(
+        self, choose: Choose, x: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """``(*batch, *numbers)``."""
+        features = None if x is None else self.features(x, observed)
+        h, lead = self._first(context), ()
+        for stage, level in zip(self.sees, self.levels):
+            h, lead = level(choose, h, None if features is None else features[stage], lead)
+        return self.head(h).to(h.dtype).unflatten(0, lead)
+
+    def features(self, x: Tensor, observed: Tensor | None = None) -> list[Tensor]:
+        """What each stage makes of x, from the data up."""
+        h = x if self.view is None else self.view(x)
+        h = h if observed is None else h * observed
+        found: list[Tensor] = []
+        for stage in self.stages:
+            found.append(stage(found[-1] if found else h))
+        return found
+
+    def _first(self, context: Tensor | None) -> Tensor:
+        h = self.start.view(1, *self.constant)
+        if self.told is None or context is None:
+            return h
+        return h + self.told(context).view(len(context), -1, *[1] * (len(self.constant) - 1))
+
+
+class Hierarchical(Model):
+    """p(x, z_L .. z_1) = p(x | z) prod_i p(z_i | z_L .. z_i+1), with q(z_i | z_L .. z_i+1, x) beside each.
+
+    Args:
+        ladder: makes the choices, and returns the numbers that tell p(x | z).
+        likelihood: from those numbers to p(x | z).
+        shapes: of the choices, in order.
+    """
+
+    def __init__(self, ladder: TopDown, likelihood: NetworkDistribution, shapes: Sequence[Shape]) -> None:
+        super().__init__()
+        self.ladder, self.likelihood = ladder, likelihood
+        self.shapes, self.choices = tuple(shapes), len(shapes)
+
+    def forward(
+        self, choose: Choose, x: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
+    ) -> Distribution:
+        """p(x | z), each z_i chosen between its p and its q."""
+        return self.likelihood(self.ladder(choose, x, observed=observed, context=context))
+
+    def calibrate(self, likelihood: Distribution, x: Tensor, weight: float) -> None:
+        """Follows the analytic optimal scale of p(x | z), where it has one."""
+        if self.likelihood.family.calibrated:
+            self.likelihood.calibrate(likelihood, x, weight)
+
+
+class Hierarchy(Spec):
+    """A hierarchy of latents: builds what chooses, from x ``site.context_shape`` to numbers ``site.event_shape``."""
+
+    latents: tuple[int, ...]
+    blocks: int
+    activation: str
+    residual: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "latents", whole_numbers(self, "latents", self.latents))
+        check_positive("blocks", self.blocks, integer=True, zero=True)
+        activation(self.activation)
+
+    @abstractmethod
+    def shapes(self, event_shape: Shape) -> tuple[Shape, ...]:
+        """Of each choice, from the top, for x of this shape."""
+
+    @property
+    @abstractmethod
+    def network(self) -> Spec:
+        """A network of its kind and about its size, by which one chooses how to train."""
+
+    @abstractmethod
+    def build(self, site: Site) -> TopDown:
+        """Untrained: every q equals its p."""
+
+    def model(self, family: Family, site: Site) -> Hierarchical:
+        """The model of x ``site.event_shape``, of which ``site.batch`` is a first batch."""
+        x_shape = site.event_shape
+        numbers = tuple(family.param_shape(x_shape))
+        ladder = self.build(Site(numbers, x_shape, site.batch, beside=site.beside))
+        likelihood = Conditional(family, nn.Identity()).build(Site(x_shape, numbers, events=site.batch))
+        return Hierarchical(ladder, likelihood, self.shapes(x_shape))
+
+    def _blocks(self, layer: Layer, width: int, levels: int) -> list[Residual]:
+        gain = (levels * max(1, self.blocks)) ** -0.5
+        return [Residual(layer, width, self.activation, gain) for _ in range(self.blocks)]
+
+
+def whole_numbers(spec: Spec, name: str, values: Sequence[int]) -> tuple[int, ...]:
+    """The values as a tuple.
+
+    Raises:
+        InputError: there are none, or one is not a positive whole number.
+    """
+    right = isinstance(values, (tuple, list)) and values
+    if not right or not all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in values):
+        raise InputError(
+            f"{type(spec).__name__} expects a tuple of positive whole numbers as {name}, one for each level from the "
+            f"data up, such as (32, 16, 8); got {values!r}."
+        )
+    return tuple(values)
+
+
+@dataclass(frozen=True, repr=False)
+class Ladder(Hierarchy):
+    """p(z_L) prod_i p(z_i | z_i+1 .. z_L), each level a vector, the state between them of ``width`` units.
+
+    Args:
+        latents: the dimensions of z_1 .. z_L, from the data up.
+        width: units of the state, and of the features of x.
+        blocks: residual blocks a level, on the way up and on the way down.
+        activation: inside the blocks.
+        residual: whether q tells its difference to p (NVAE), or itself.
+
+    Reference: Sonderby et al., *Ladder variational autoencoders*, 2016; Child, *Very deep VAEs generalize
+    autoregressive models on images*, 2021.
+
+    Example:
+        >>> from latens.distributions import Bernoulli
+        >>> from latens.models import draw
+        >>> model = Ladder((8, 4, 2), width=32).model(Bernoulli(), Site(event_shape=(10,)))
+        >>> d = draw(model, torch.ones(5, 10), samples=3)
+        >>> [z.value.shape[-1] for z in d.latents], d.log_weight.shape, d.rate.abs().max().item()
+        ([2, 4, 8], torch.Size([3, 5]), 0.0)
+    """
+
+    latents: tuple[int, ...] = (32, 16, 8)
+    width: int = 256
+    blocks: int = 1
+    activation: str = "silu"
+    residual: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("width", self.width, integer=True)
+
+    def shapes(self, event_shape: Shape) -> tuple[Shape, ...]:
+        """Vectors."""
+        return tuple((n,) for n in reversed(self.latents))
+
+    @property
+    def network(self) -> MLP:
+        """A perceptron of this width."""
+        return MLP((self.width,) * len(self.latents))
+
+    def build(self, site: Site) -> TopDown:
+        """Linear layers."""
+        width, depth, x_shape = self.width, len(self.latents), site.context_shape or ()
+        first = [nn.Flatten(), nn.Linear(prod(x_shape), width)]
+        stages = [nn.Sequential(*first * (not i), *self._blocks(nn.Linear, width, depth)) for i in range(depth)]
+        levels = []
+        for i, shape in zip(reversed(range(depth)), self.shapes(x_shape)):
+            blocks, top = self._blocks(nn.Linear, width, depth), i == depth - 1
+            manner = self.activation, self.residual, top, (3 / depth) ** 0.5
+            levels.append((i, Level(nn.Linear, width, shape, *manner, nn.Identity(), blocks)))
+        head = [
+            activation(self.activation),
+            nn.Linear(width, prod(site.event_shape)),
+            nn.Unflatten(1, site.event_shape),
+        ]
+        return TopDown(_view(site), stages, levels, (width,), nn.Sequential(*head), prod(site.beside or (0,)))
+
+
+@dataclass(frozen=True, repr=False)
+class ConvLadder(Hierarchy):
+    """A ladder whose states and latents are images, coarse at the top: for images of any height and width.
+
+    The finest resolution has one place for each patch of pixels, and each further one halves height and width, rounding
+    up, as in :class:`~latens.nn.Conv`.
+
+    Args:
+        latents: the channels of z at each resolution, from the finest.
+        channels: of the state and of the features of x at each resolution.
+        levels: choices at each resolution.
+        blocks: residual blocks a level, on the way up (for each resolution) and on the way down.
+        activation: inside the blocks.
+        patch: how many times fewer pixels the finest resolution has, in height and in width.
+        residual: whether q tells its difference to p (NVAE), or itself.
+
+    Raises:
+        InputError: x is no image ``(C, H, W)``, or latents and channels are not equally many.
+
+    Reference: Child, *Very deep VAEs generalize autoregressive models on images*, 2021; Vahdat and Kautz, *NVAE*, 2020.
+
+    Example:
+        >>> ConvLadder((1, 2, 4), (16, 32, 32)).shapes((3, 13, 29))
+        ((4, 2, 4), (2, 4, 8), (1, 7, 15))
+    """
+
+    latents: tuple[int, ...] = (1, 2, 4)
+    channels: tuple[int, ...] = (32, 64, 64)
+    levels: int = 1
+    blocks: int = 1
+    activation: str = "silu"
+    patch: int = 2
+    residual: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "channels", whole_numbers(self, "channels", self.channels))
+        check_positive("levels", self.levels, integer=True)
+        check_positive("patch", self.patch, integer=True)
+        if len(self.latents) != len(self.channels):
+            raise InputError(
+                f"ConvLadder expects latents and channels for the same resolutions; got {len(self.latents)} and "
+                f"{len(self.channels)}."
+            )
+
+    @property
+    def network(self) -> Conv:
+        """A pyramid of these channels."""
+        return Conv(self.channels, self.blocks, self.activation, self.patch)
+
+    def shapes(self, event_shape: Shape) -> tuple[Shape, ...]:
+        """Images, ``levels`` of each size."""
+        sizes = self._sizes(event_shape)[1:]
+        rising = zip(reversed(self.latents), reversed(sizes))
+        return tuple((n, *size) for n, size in rising for _ in range(self.levels))
+
+    def _sizes(self, event_shape: Shape) -> list[tuple[int, int]]:
+        if len(event_shape) != 3:
+            raise InputError(
+                f"ConvLadder expects images (channels, height, width); got examples of shape {event_shape}. Use Ladder."
+            )
+        return pyramid((event_shape[1], event_shape[2]), self.network.strides)
+
+    def build(self, site: Site) -> TopDown:
+        """3 x 3 convolutions."""
+        x_shape = site.context_shape or ()
+        sizes = self._sizes(x_shape)
+        ins, strides, depth = (x_shape[0], *self.channels), self.network.strides, len(self.channels) * self.levels
+        stages = [
+            nn.Sequential(descent(ins[i], width, strides[i]), *self._blocks(convolution, width, depth))
+            for i, width in enumerate(self.channels)
+        ]
+        levels = []
+        for n, shape in enumerate(self.shapes(x_shape)):
+            i = len(self.channels) - 1 - n // self.levels
+            rise = self._rise(i, sizes[i + 1]) if n and n % self.levels == 0 else nn.Identity()
+            width, manner = self.channels[i], (self.activation, self.residual, n == 0, (3 / depth) ** 0.5)
+            blocks = self._blocks(convolution, width, depth)
+            levels.append((i, Level(convolution, width, shape, *manner, rise, blocks)))
+        climb = Climb(self.channels[0], site.event_shape[0], self.patch, sizes[0])
+        head = nn.Sequential(activation(self.activation), climb)
+        constant = (self.channels[-1], *sizes[-1])
+        made = TopDown(_view(site), stages, levels, constant, head, prod(site.beside or (0,)))
+        return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _rise(self, i: int, size: tuple[int, int]) -> nn.Module:
+        return nn.Sequential(activation(self.activation), Climb(self.channels[i + 1], self.channels[i], 2, size))
+
+
+def _view(site: Site) -> View | None:
+    return None if site.batch is None else View(site.batch)
