@@ -5,12 +5,24 @@ import math
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import integrate, stats
 
-from latens.distributions import MultivariateNormal, Normal, kl_factors, noise, standard_normal
+from latens.distributions import (
+    MultivariateNormal,
+    Normal,
+    SphereNormal,
+    SphereUniform,
+    VonMisesFisher,
+    divergence,
+    kl_factors,
+    noise,
+    standard_normal,
+)
+from latens.distributions.bessel import bessel_ratio, log_bessel
+from latens.distributions.sphere import angle, log_area
 from latens.utils.errors import InputError
 
-FAMILIES = {"full normal": MultivariateNormal()}
+FAMILIES = {"full normal": MultivariateNormal(), "von mises fisher": VonMisesFisher()}
 every = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
@@ -164,3 +176,86 @@ def test_the_marginal_of_some_entries_is_scipys():
 def test_a_full_normal_is_of_vectors():
     with pytest.raises(InputError, match="vectors"):
         MultivariateNormal().param_shape((1, 8, 8))
+
+
+# -- the sphere
+
+ORDERS = [0.0, 0.5, 1.0, 1.5, 7.0, 31.0, 99.0]
+ARGUMENTS = [1e-6, 1e-3, 0.3, 5.0, 20.0, 300.0, 1e5]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_bessel_functions_are_those_of_many_digits(order):
+    mpmath = pytest.importorskip("mpmath")
+    with mpmath.workdps(60):
+        k = torch.tensor(ARGUMENTS, dtype=torch.float64, requires_grad=True)
+        value, ratio = log_bessel(order, k), bessel_ratio(order, k)
+        (slope,) = torch.autograd.grad(value.sum(), k)
+        bend = torch.autograd.grad(ratio.sum(), k)[0]
+        for i, x in enumerate(ARGUMENTS):
+            first, second = mpmath.besseli(order, x), mpmath.besseli(order + 1, x)
+            a = second / first
+            assert value[i].item() == pytest.approx(float(mpmath.log(first) - order * mpmath.log(x) - x), abs=1e-10)
+            assert ratio[i].item() == pytest.approx(float(a), rel=1e-9)
+            assert -slope[i].item() == pytest.approx(float(1 - a), rel=1e-7)
+            assert bend[i].item() == pytest.approx(float(1 - a**2 - (2 * order + 1) / x * a), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 20])
+@pytest.mark.parametrize("k", [1e-3, 0.5, 10.0, 1e5])
+def test_the_normaliser_holds_in_single_precision(size, k):
+    """Against quadrature over the angle, whose density is area(D - 1) C(k) exp(k cos a) sin^(D-2) a."""
+    mu = torch.eye(size)[0]
+    p = SphereNormal(mu, torch.tensor(k))
+    spread = 1 / math.sqrt(k + size)
+    a = torch.linspace(0, min(math.pi, 14 * math.sqrt(size) * spread), 200_001, dtype=torch.float64)
+    x = torch.zeros(len(a), size)
+    x[:, 0], x[:, 1] = a.cos(), a.sin()
+    ring = log_area(size - 1) + torch.xlogy(float(size - 2), a.sin().clamp(min=1e-300))
+    assert torch.trapezoid((p.log_prob(x).double() + ring).exp(), a).item() == pytest.approx(1.0, abs=2e-4)
+
+
+@pytest.mark.parametrize("size", [2, 3, 8, 64])
+@pytest.mark.parametrize("k", [1e-3, 1.0, 30.0, 1e5])
+def test_angles_follow_their_distribution_with_its_gradient(size, k):
+    """F(a) = u by scipy's quadrature, and da/dk by finite differences of the whole inversion."""
+    u = torch.tensor([1e-6, 1e-3, 0.1, 0.5, 0.9, 0.999, 1 - 1e-6], dtype=torch.float64)[:, None]
+    at = torch.tensor([k], dtype=torch.float64, requires_grad=True)
+    a = angle(u, at, size)
+    grid = torch.linspace(0, min(math.pi, 2.5 * a.max().item()), 400_001, dtype=torch.float64)
+    density = (torch.xlogy(float(size - 2), grid.sin().clamp(min=0)) - 2 * k * (grid / 2).sin().square()).exp()
+    density = density / density.max()
+    cdf = integrate.cumulative_simpson(density.numpy(), x=grid.numpy(), initial=0)
+    found = np.interp(a.detach()[:, 0], grid, cdf / cdf[-1])
+    np.testing.assert_allclose(found, u[:, 0], rtol=0, atol=3e-7)
+    slopes = torch.stack([torch.autograd.grad(t, at, retain_graph=True)[0] for t in a[:, 0]])
+    step = 1e-3 * k
+    numeric = (angle(u, at.detach() + step, size) - angle(u, at.detach() - step, size)) / (2 * step)
+    torch.testing.assert_close(slopes[1:-1], numeric[1:-1], rtol=2e-3, atol=1e-8 / k)
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_divergences_on_the_sphere_are_monte_carlos(size):
+    torch.manual_seed(0)
+    q, p = make(VonMisesFisher(), size), make(VonMisesFisher(), size, seed=1)
+    uniform, n = SphereUniform(torch.zeros(size, dtype=torch.float64)), 20_000
+    x = q.sample((n,))
+    for other in (uniform, p):
+        terms = q.log_prob(x) - other.log_prob(x)
+        error = (terms.mean(0) - divergence(q, other)) / (terms.std(0) / math.sqrt(n))
+        assert error.abs().max() < 5, error
+    assert divergence(q, q).abs().max() < 1e-9
+    assert divergence(q, standard_normal(torch.zeros(size))) is None
+    slow = SphereNormal(q.direction.float(), torch.full((4,), 1e-3))
+    fast = SphereNormal(q.direction.float(), torch.full((4,), 1e5))
+    assert (divergence(slow, uniform) - 1e-6 / (2 * size)).abs().max() < 1e-9
+    expected = log_area(size) + (size - 1) / 2 * (math.log(1e5 / (2 * math.pi)) - 1)
+    torch.testing.assert_close(divergence(fast, uniform), torch.full((4,), expected), rtol=1e-4, atol=1e-4)
+
+
+def test_a_direction_follows_scipys_moments_and_lies_on_the_sphere():
+    q = make(VonMisesFisher(), 5)
+    x = q.sample((50,))
+    torch.testing.assert_close(x.norm(dim=-1), torch.ones(50, 4, dtype=torch.float64))
+    for mu, k, y, value in zip(q.direction, q.concentration, x[0], q.log_prob(x[0])):
+        assert value.item() == pytest.approx(stats.vonmises_fisher(mu.numpy(), k.item()).logpdf(y.numpy()), rel=1e-9)

@@ -1,6 +1,7 @@
 """Posteriors beyond the diagonal normal: laws over a table, each against quadrature over all of the latent space."""
 
 import math
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 import latens
 from latens import VAE
-from latens.distributions import Family, MultivariateNormal, Normal, noise
+from latens.distributions import Family, MixtureOf, MultivariateNormal, Normal, VonMisesFisher, noise
 from latens.models import (
     Conditional,
     CouplingFlow,
@@ -19,6 +20,7 @@ from latens.models import (
     RadialFlow,
     StandardNormal,
     SylvesterFlow,
+    UniformSphere,
     draw,
     encode,
 )
@@ -26,6 +28,7 @@ from latens.neural.vae import build
 from latens.neural.vocabulary import read
 from latens.nn import MLP, MaskedMLP, Site, Spec
 from latens.objectives import ImportanceWeighted
+from latens.utils.errors import InputError
 from latens.utils.text import text
 
 SMALL = MLP((6,), "tanh")
@@ -39,18 +42,29 @@ def plane():
     return torch.cartesian_prod(axis, axis), torch.full((151**2,), 2 * math.log(16.0 / 150), dtype=torch.float64)
 
 
+def sphere():
+    """Points of S^2, by Gauss and Legendre's rule from pole to pole and evenly around."""
+    height, weight = (torch.from_numpy(t) for t in np.polynomial.legendre.leggauss(80))
+    turn = torch.arange(160, dtype=torch.float64) * (2 * math.pi / 160)
+    aside = (1 - height.square()).sqrt()[:, None]
+    points = torch.stack([aside * turn.cos(), aside * turn.sin(), height[:, None].expand(-1, 160)], -1)
+    return points.reshape(-1, 3), (weight * (2 * math.pi / 160)).log().repeat_interleave(160)
+
+
 @dataclass
 class Case:
     posterior: Family | Spec
     prior: Spec = field(default_factory=StandardNormal)
     latents: int = 2
     space: object = plane
+    draws: int = 1 << 16
 
 
 SHAPE = {"context": 3, "encoder": SMALL}
 CASES = {
     "full normal": Case(MultivariateNormal()),
     "full normal and prior": Case(MultivariateNormal(), Free(MultivariateNormal())),
+    "sphere": Case(VonMisesFisher(), UniformSphere(), 3, sphere, 1 << 18),
     "planar": Case(PlanarFlow(transforms=3, **SHAPE)),
     "planar, the same for every row": Case(PlanarFlow(transforms=3, context=0)),
     "radial": Case(RadialFlow(transforms=3, **SHAPE)),
@@ -129,7 +143,7 @@ def test_the_gradient_of_draws_is_that_of_the_integral(name):
 
 @every
 def test_importance_weighted_bounds_rise_to_the_evidence(name):
-    case, n = CASES[name], 1 << 16
+    case, n = CASES[name], CASES[name].draws
     model = model_of(case, 0.06)
     points, log_weight = case.space()
     torch.manual_seed(0)
@@ -193,6 +207,39 @@ def test_the_point_is_a_function_of_the_row(name):
     (point,) = encode(model, X)
     assert point.shape == (3, CASES[name].latents)
     torch.testing.assert_close(point, model.posterior(X).location, rtol=0, atol=0)
+
+
+# -- spaces
+
+MISMATCHED = {
+    "sphere and plane": (VonMisesFisher(), StandardNormal(), "prior=UniformSphere()"),
+    "plane and sphere": (Normal("element"), UniformSphere(), "prior=StandardNormal()"),
+    "a flow on the sphere": (PlanarFlow(VonMisesFisher()), UniformSphere(), "pushes real vectors"),
+}
+
+
+@pytest.mark.parametrize("name", MISMATCHED)
+def test_posteriors_and_priors_of_different_spaces_are_refused_before_training(name):
+    posterior, prior, remedy = MISMATCHED[name]
+    with pytest.raises(InputError, match=re.escape(remedy)) as caught:
+        VAE(**ESTIMATORS | {"latents": 3}, posterior=posterior, prior=prior).fit(ROWS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_prior_on_the_sphere_may_be_learned():
+    prior = Free(MixtureOf(VonMisesFisher(), 2, "event"))
+    vae = VAE(**ESTIMATORS | {"latents": 3}, posterior=VonMisesFisher(), prior=prior).fit(ROWS)
+    assert np.isfinite(vae.score_samples(ROWS, k=4)).all()
+    points, log_weight = sphere()
+    log_prob = vae.model_.prior().log_prob(points.float()).double()
+    assert (log_prob + log_weight).logsumexp(0).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_points_of_a_sphere_are_no_rows():
+    with pytest.raises(InputError, match="points on a sphere"):
+        VAE(**ESTIMATORS, likelihood=VonMisesFisher()).fit(ROWS)
+    with pytest.raises(InputError, match="2 numbers or more"):
+        VAE(**ESTIMATORS | {"latents": 1}, posterior=VonMisesFisher(), prior=UniformSphere()).fit(ROWS)
 
 
 # -- flows

@@ -15,6 +15,7 @@ from latens.distributions import (
     NegativeBinomial,
     Normal,
     StudentT,
+    VonMisesFisher,
 )
 from latens.models import (
     Conditional,
@@ -27,6 +28,7 @@ from latens.models import (
     PlanarFlow,
     StandardNormal,
     UniformCodes,
+    UniformSphere,
     VectorQuantised,
 )
 from latens.neural.vocabulary import read, vocabulary
@@ -67,6 +69,7 @@ VALUES = {
     "prior": StandardNormal(),
     "codes": (GumbelSoftmax(10, hard=False), UniformCodes()),
     "full normal": Free(MultivariateNormal()),
+    "sphere": (VonMisesFisher(), UniformSphere()),
     "flow posterior": InverseAutoregressiveFlow(PlanarFlow(Laplace("element"), 3, context=0), network=MLP((5,))),
     "codebooks": (VectorQuantised(512, 64, revive=0), FiniteScalar((8, 5)), 0.25 * Commitment()),
     "sum": Distortion() + Rate() + FreeBits(0.25),

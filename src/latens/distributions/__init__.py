@@ -9,7 +9,7 @@ A family is a mass on a countable set (``measure = "counting"``) or a density ov
 are not comparable; :class:`DiscretizedLogistic` is what 8-bit data ask for: a density integrated over each cell.
 """
 
-from latens.distributions.base import Distribution, Family, kl_factors, split
+from latens.distributions.base import REAL, Distribution, Family, Space, divergence, kl_factors, split
 from latens.distributions.bijections import (
     Affine,
     Autoregressive,
@@ -33,10 +33,12 @@ from latens.distributions.location_scale import Laplace, Normal, StudentT, stand
 from latens.distributions.mixture import Mixture, MixtureOf, NormalMixture, log_normals, mixture
 from latens.distributions.multivariate import FullNormal, MultivariateNormal
 from latens.distributions.residual import Planar, Radial, Sylvester
+from latens.distributions.sphere import SphereNormal, SphereUniform, VonMisesFisher
 from latens.distributions.spline import Spline
 from latens.distributions.unit import Beta, ContinuousBernoulli
 
 __all__ = [
+    "REAL",
     "Affine",
     "Autoregressive",
     "Bernoulli",
@@ -70,10 +72,15 @@ __all__ = [
     "PointCodes",
     "Poisson",
     "Radial",
+    "Space",
+    "SphereNormal",
+    "SphereUniform",
     "Spline",
     "StudentT",
     "Sylvester",
     "Transformed",
+    "VonMisesFisher",
+    "divergence",
     "kl_factors",
     "log_normals",
     "mixture",

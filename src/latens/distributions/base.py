@@ -8,6 +8,7 @@ Arguments are never validated inside a step: support is checked once, at fit and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +17,22 @@ from torch import Size, Tensor
 from latens.utils.value import Value
 
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where draws lie, and so what a density is relative to: of two spaces, no two densities can be set side by side.
+
+    Attributes:
+        name: in words.
+        prior: the usual prior there, as one writes it.
+    """
+
+    name: str
+    prior: str
+
+
+REAL = Space("real vectors", "StandardNormal()")
 
 
 class Distribution(ABC):
@@ -28,6 +45,9 @@ class Distribution(ABC):
 
     has_density: bool = True
     """Whether ``log_prob`` exists: a point has none."""
+
+    space: Space = REAL
+    """Where draws lie."""
 
     scores_draws: bool = False
     """Whether the log density of a draw comes with it, cheaper than it could be found afterwards."""
@@ -97,6 +117,15 @@ def kl_factors(q: Distribution, p: Distribution) -> Tensor | None:
     return of_p(q) if found is None and of_p is not None else found
 
 
+def divergence(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL(q || p), ``(*batch)`` in nats; None where no closed form is known."""
+    factors = kl_factors(q, p)
+    if factors is not None:
+        return factors.flatten(factors.ndim - len(q.event_shape)).sum(-1)
+    closed_form = getattr(q, "divergence", None)
+    return None if closed_form is None else closed_form(p)
+
+
 class Family(Value, ABC):
     """A map from unconstrained real numbers to a distribution. A value: it holds hyper-parameters only.
 
@@ -108,7 +137,8 @@ class Family(Value, ABC):
     """The base measure of one entry: "lebesgue" (a density) or "counting" (a mass)."""
 
     support = "real"
-    """"real", "unit" ([0, 1]), "open unit", "binary", "counts", "classes" (0, 1, 2 ...), "lattice" (on [-1, 1])."""
+    """"real", "unit" ([0, 1]), "open unit", "binary", "counts", "classes" (0, 1, 2 ...), "lattice" (on [-1, 1]),
+    "sphere"."""
 
     calibrated = False
     """Whether the shared parameters are set in closed form by ``calibrate`` instead of learned."""

@@ -64,7 +64,7 @@ class Mixture(Distribution):
     def __init__(self, logits: Tensor, components: Distribution, observed: Tensor | None = None) -> None:
         self.logits, self.components, self.observed = logits, components, observed
         self.batch_shape, self.event_shape = Size(components.batch_shape[:-1]), components.event_shape
-        self.dims = len(self.event_shape)
+        self.dims, self.space = len(self.event_shape), components.space
         self.per_element = logits.ndim > len(components.batch_shape)
         self.axis = -self.dims - 1
 

@@ -22,6 +22,7 @@ from latens.models.posteriors import (
     SylvesterFlow,
 )
 from latens.models.priors import ExemplarPrior, VampPrior
+from latens.models.spaces import UniformSphere, check_spaces, probe
 from latens.models.vae import VariationalAutoencoder
 from latens.models.wrapped import Wrapped, unwrapped
 
@@ -52,15 +53,18 @@ __all__ = [
     "StandardNormal",
     "SylvesterFlow",
     "UniformCodes",
+    "UniformSphere",
     "VampPrior",
     "VariationalAutoencoder",
     "VectorQuantised",
     "Wrapped",
+    "check_spaces",
     "clamp",
     "code_posterior",
     "draw",
     "encode",
     "locate",
+    "probe",
     "sample",
     "unwrapped",
 ]

@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from latens.distributions import Distribution, kl_factors
+from latens.distributions import Distribution, divergence, kl_factors
 from latens.models.aggregate import aggregate
 from latens.models.base import Model
 from latens.utils.errors import InputError
@@ -55,7 +55,8 @@ class Latent:
     def kl(self) -> Tensor:
         """KL(q || p), ``(K, B)`` nats: in closed form where there is one, else log q - log p."""
         if self.kl_factors is None:
-            return self.log_q - self.log_p
+            total = divergence(self.q, self.p)
+            return self.log_q - self.log_p if total is None else total.expand(self.value.shape[:2])
         total = self.kl_factors.flatten(self.kl_factors.ndim - len(self.q.event_shape)).sum(-1)
         return total.expand(self.value.shape[:2])
 

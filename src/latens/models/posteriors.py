@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from latens.distributions import (
+    REAL,
     Bijection,
     Composed,
     Delta,
@@ -31,8 +32,10 @@ from latens.distributions import (
 )
 from latens.models.conditional import Conditional, ConditionalDistribution
 from latens.models.flow import AutoregressiveLayer, CouplingLayer, Element, Layer, Mixing
+from latens.models.spaces import probe
 from latens.models.wrapped import Wrapped
 from latens.nn import MLP, Site, Spec
+from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
 
 LARGEST = 100.0
@@ -171,6 +174,8 @@ class PosteriorFlow(Wrapped, ABC):
         given = replace(site, event_shape=(self.context,), events=None)
         context = Conditional(Delta(), self.encoder).build(given) if self.context else None
         base: ConditionalDistribution = site.modules["posterior"]  # type: ignore[assignment]
+        if probe(base, site).space != REAL:
+            raise InputError(f"{type(self).__name__} pushes real vectors; its base {self.base} draws from other ones.")
         return FlowPosterior(base, self.layers(prod(site.event_shape)), context)
 
 

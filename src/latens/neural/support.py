@@ -58,5 +58,6 @@ _SUPPORTS: dict[str, tuple[str, _Check]] = {
     "classes": ("no more levels than it has classes", _has_classes),
     "counts": ("whole numbers 0, 1, 2, ...", _counts),
     "unit": ("values in [0, 1]", _in_unit),
+    "sphere": ("points on a sphere, as latents may be and rows are not", lambda schema, family: False),
     "open unit": ("values in [0, 1]", _in_unit),
 }
