@@ -35,19 +35,23 @@ from latens.neural.vocabulary import read, vocabulary
 from latens.nn import MLP, Conv, Spec
 from latens.objectives import (
     ELBO,
+    AdversarialMatching,
+    AdversarialTotalCorrelation,
     Capacity,
     Commitment,
     DimensionwiseKL,
     Distortion,
     FreeBits,
     ImportanceWeighted,
+    LearnedDistortion,
     MutualInformation,
     Objective,
+    Players,
     Rate,
     Renyi,
     TotalCorrelation,
 )
-from latens.training import Constant, Cosine, Cyclical, Linear, Recipe, Schedule, Sigmoid, Steps
+from latens.training import Constant, Cosine, Cyclical, Linear, Recipe, Schedule, Sigmoid, Steps, WhileGrowing
 from latens.utils.errors import InputError
 from latens.utils.text import text
 
@@ -88,6 +92,12 @@ VALUES = {
     "rate": Cosine(0.001, 1e-05, 0.02),
     "constant": Constant(float("inf")),
     "recipe": Recipe(epochs=3, learning_rate=Cosine(0.01), betas=(0.5, 0.9)),
+    "critic": ELBO() + 6.0 * AdversarialTotalCorrelation(MLP((32,), "leaky_relu"), steps=2),
+    "players": Players(
+        posterior=LearnedDistortion(features=8) + Rate(),
+        rest=Linear(0.0, 1.0) * LearnedDistortion(features=8, realism=0.5) + AdversarialMatching(speed=3.0),
+        steps=WhileGrowing("mutual_information", 5),
+    ),
     "tuple": (MLP((1,)), [Normal(0.5), None, True], {"a": (Rate(),)}),
 }
 

@@ -134,7 +134,7 @@ def _summary(
         "distortion": float(found["distortion"].mean()),
         "reconstruction_error": float(found["squared_error"].mean()),
     }
-    if "log_weight" not in found:
+    if "log_weight" not in found or not estimator.learns_density_:
         return Evaluation(**common)
     scores, rate = found["log_weight"][:, 0], float(found["rate"].mean())
     size = max(float(found["entries"].mean()), 1.0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from latens.distributions import Distribution, divergence, kl_factors
 from latens.models.aggregate import aggregate
@@ -77,6 +78,7 @@ class Draw:
         log_volume: log |det| of the map from the user's units to the model's, ``()`` or ``(B,)`` nats: added once, so
             that every figure is of the data as they came.
         enumerated: log mass ``(K, B)`` of choices that were enumerated rather than drawn, or None.
+        critics: what terms of an objective own beside the model, by term.
     """
 
     x: Tensor
@@ -89,6 +91,7 @@ class Draw:
     n_examples: int | None = None
     log_volume: Tensor | float = 0.0
     enumerated: Tensor | None = field(default=None, repr=False)
+    critics: Mapping[Any, nn.Module] = field(default_factory=dict, repr=False)
 
     @cached_property
     def log_mass(self) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from latens.density import DensityEstimator
 from latens.distributions import Delta, Distribution, Family
 from latens.models import Model, StandardNormal, clamp
-from latens.neural.latent import LatentDensity
+from latens.neural.latent import LatentDensity, NoDensity
 from latens.neural.vae import build
 from latens.nn import Site, Spec
 from latens.objectives import Distortion, Objective
@@ -20,10 +20,6 @@ from latens.training import Schedule
 from latens.utils.errors import InputError
 
 Network = Spec | nn.Module | None
-
-
-class NoDensity(InputError, AttributeError):
-    """What was asked for needs a density over the latents; ``hasattr`` says so beforehand."""
 
 
 class AutoEncoder(LatentDensity):

@@ -30,8 +30,8 @@ from latens.neural.support import check_support
 from latens.neural.task import Task
 from latens.neural.units import Units, units_for
 from latens.nn import Site, Spec
-from latens.objectives import Objective
-from latens.training import Event, History, Recipe, local_device, minimise
+from latens.objectives import Objective, Players
+from latens.training import Batches, Event, History, Recipe, local_device, minimise
 from latens.training.parallel import World
 from latens.training.replay import replayable
 from latens.utils.errors import InputError
@@ -58,6 +58,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         history_: what training went through.
         n_iter_: the number of epochs.
         seed_: what all draws depend on.
+        learns_density_: whether p(x | z) was learned; a model of a learned distortion alone has no ``score_samples``.
     """
 
     condition: str | None
@@ -81,9 +82,10 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     units_: Units
     schema_: Schema
     condition_: Condition | Covariates | None
+    learns_density_: bool = True
 
     @abstractmethod
-    def _objective(self) -> Objective:
+    def _objective(self) -> Objective | Players:
         """What training minimises."""
 
     @abstractmethod
@@ -145,8 +147,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         context = self._context(_given(y, source), len(source))
         train, held_out = split(len(source), self.validation_fraction, self.seed_)
         self.model_ = self._untrained(self._first(source, train, context))
-        task = Task(self.model_, self._objective(), self.units_, len(train))
         rows = batches(source, train, context, self._device)
+        task = self._task(self.model_, rows)
         self.history_: History = minimise(
             self.model_,
             task,
@@ -156,12 +158,21 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             checkpoint=checkpoint,
             listener=listener or (Lines() if self.verbose else None),
             device=self._device,
-            replay=self._replayable(self.model_),
+            replay=self._replayable(task),
             draws=task.objective.samples,
+            players=task.players(),
+            critics=nn.ModuleList(task.critics.values()),
         )
         self.n_iter_ = len(self.history_.rows)
+        self.learns_density_ = task.learns_density
         self._finish(task, rows)
         return self
+
+    def _task(self, model: Model, rows: Batches) -> Task:
+        """What training on these rows minimises."""
+        task = Task(model, self._objective(), self.units_, len(rows))
+        task.meet(rows, self.seed_)
+        return task
 
     def _set_up(self, source: Source, y: Any = None) -> None:
         """Everything that is decided before the first step."""
@@ -233,13 +244,13 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             seed=self.seed_,
         )
 
-    def _replayable(self, model: Model) -> bool:
+    def _replayable(self, task: Task) -> bool:
         """Whether a step does the same at every call, and is worth recording: a large one gains little by it.
 
         While a step is recorded, all that it computes is held: some 150 bytes for each parameter of p(x).
         """
         many = self._parameters * self.settings_["batch_size"] * self._objective().samples > _RECORDED
-        return not many and replayable(model) and replayable(self.units_)
+        return not many and all(map(replayable, (task.model, self.units_, *task.critics.values())))
 
     def _finish(self, task: Task, rows: Any) -> None:
         """What is left to do once the weights are learned."""

@@ -11,7 +11,7 @@ from torch import nn
 from latens.distributions import Family
 from latens.models.flow import LAYERS
 from latens.nn import MLP, Spec
-from latens.objectives import Objective
+from latens.objectives import Objective, Players
 from latens.training import Schedule
 from latens.utils.errors import InputError
 from latens.utils.validation import check_choice, check_positive
@@ -78,7 +78,7 @@ _CHECKS: dict[str, Check] = {
     "posterior": _a((Family, Spec), "a family such as Normal('element')"),
     "likelihood": _a(Family, "a likelihood such as Bernoulli() or Normal('shared')"),
     "prior": _a(Spec, "a prior such as StandardNormal()"),
-    "objective": _a(Objective, "an objective such as ELBO() or Distortion() + 4.0 * Rate()"),
+    "objective": _a((Objective, Players), "an objective such as ELBO() or Distortion() + 4.0 * Rate()"),
     "encoder": _a((Spec, nn.Module), _NETWORK),
     "decoder": _a((Spec, nn.Module), _NETWORK),
     "transforms": _number(integer=True),

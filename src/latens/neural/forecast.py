@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from latens.data import Source
 from latens.neural.base import NeuralDensity
 from latens.neural.rows import split, tensor
-from latens.neural.task import Task
-from latens.training import Batch, Batches, Recipe, TrainingError, minimise
+from latens.training import Batch, Batches, Recipe, ResidentBatches, TrainingError, minimise
 from latens.training.batches import plan
 from latens.training.parallel import World
 
@@ -76,10 +76,11 @@ class _Trial:
 
     def __init__(self, estimator: NeuralDensity, rows: np.ndarray, context: np.ndarray | None, clock: Clock) -> None:
         self.model = estimator._untrained(estimator._site(rows, context))
-        self.task = Task(self.model, estimator._objective(), estimator.units_, len(rows))
-        self.replay, self.draws = estimator._replayable(self.model), self.task.objective.samples
         self.device, self.clock = estimator._device, clock
         self.batch = [tensor(rows), *([] if context is None else [torch.from_numpy(context)])]
+        self.task = estimator._task(self.model, ResidentBatches(*self.batch).to(self.device))
+        self.players, self.critics = self.task.players(), nn.ModuleList(self.task.critics.values())
+        self.replay, self.draws = estimator._replayable(self.task), self.task.objective.samples
 
     def pace(self, rows: int, recipe: Recipe, steps: int) -> tuple[float, float]:
         """Seconds of a step of so many rows in a training of ``steps``, and of passing as many held-out rows."""
@@ -87,7 +88,17 @@ class _Trial:
         paced = _Paced(tuple(t[index].to(self.device) for t in self.batch), steps, self.clock)
         short, replay, draws = replace(recipe, epochs=1, batch_size=rows), self.replay, self.draws
         with suppress(_Enough, TrainingError):
-            minimise(self.model, self.task, paced, short, device=self.device, replay=replay, draws=draws)
+            minimise(
+                self.model,
+                self.task,
+                paced,
+                short,
+                device=self.device,
+                replay=replay,
+                draws=draws,
+                players=self.players,
+                critics=self.critics,
+            )
         return paced.median(), self.passing(paced.batch)
 
     @torch.no_grad()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
+from functools import update_wrapper
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -18,10 +21,30 @@ from latens.neural.base import Defaults, Network, NeuralDensity
 from latens.neural.progress import active_units
 from latens.neural.scoring import seen, squared_error
 from latens.neural.task import Task
+from latens.utils.errors import InputError
 
 
 class PosteriorCollapse(UserWarning):
     """The posterior equals the prior in every dimension: z says nothing about x."""
+
+
+class NoDensity(InputError, AttributeError):
+    """What was asked for needs a density that was not learned; ``hasattr`` says so beforehand."""
+
+
+class Scored:
+    """A method that is there where p(x | z) was learned."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self.method = method
+        update_wrapper(self, method)  # type: ignore[arg-type]
+
+    def __get__(self, estimator: Any, kind: type | None = None) -> Any:
+        if estimator is None:
+            return self.method
+        if not estimator.learns_density_:
+            raise NoDensity(_LEARNED_DISTORTION)
+        return MethodType(self.method, estimator)
 
 
 class LatentDensity(NeuralDensity):
@@ -132,6 +155,11 @@ class LatentDensity(NeuralDensity):
         """Latent points as the choices the model makes."""
         return [z]
 
+
+_LEARNED_DISTORTION = (
+    "This model has no density p(x): its likelihood learned by a learned distortion alone, which is none. Add "
+    "Distortion() to what it minimises, or use reconstruction_error(X) to find outliers."
+)
 
 _COLLAPSED = (
     "posterior collapse: 0 of {} latent dimensions carry information. Give the rate less weight early "

@@ -22,7 +22,7 @@ from latens.utils.storage import load_tensors, save_tensors
 from latens.utils.text import text
 
 _OWN = "own"
-_FITTED = ("schema_", "settings_", "reasons_", "seed_", "condition_", "n_iter_")
+_FITTED = ("schema_", "settings_", "reasons_", "seed_", "condition_", "n_iter_", "learns_density_")
 _SKLEARN = ("n_features_in_", "feature_names_in_")
 
 

@@ -22,11 +22,11 @@ from latens.models import (
 )
 from latens.neural.codes import check_codes, check_draws
 from latens.neural.completion import check_factorises, expected, sampled
-from latens.neural.latent import LatentDensity
+from latens.neural.latent import LatentDensity, Scored
 from latens.neural.rows import seed_of
 from latens.neural.scoring import log_likelihood
 from latens.nn import Site, Spec
-from latens.objectives import ELBO, Objective
+from latens.objectives import ELBO, Objective, Players
 from latens.training import Schedule
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
@@ -45,7 +45,7 @@ class VAE(LatentDensity):
         posterior: the family of q(z | x); its parameters come from the encoder.
         likelihood: the family of p(x | z); its parameters come from the decoder.
         prior: p(z); StandardNormal() if None, UniformCodes() for a posterior over codes.
-        objective: what is minimised, such as ``Distortion() + 4.0 * Rate()``.
+        objective: what is minimised, such as ``Distortion() + 4.0 * Rate()``; ``Players(...)`` for one a part.
         encoder, decoder: a network specification, or an ``nn.Module`` of your own, which is copied.
         condition: "y" to learn p(x | y).
         epochs, batch_size, learning_rate: how long, how many rows a step, how large a step (a number or a schedule).
@@ -76,7 +76,7 @@ class VAE(LatentDensity):
         posterior: Family | Spec = Normal("element"),
         likelihood: Family | None = None,
         prior: Spec | None = None,
-        objective: Objective = ELBO(),
+        objective: Objective | Players = ELBO(),
         encoder: Network = None,
         decoder: Network = None,
         condition: str | None = None,
@@ -116,7 +116,7 @@ class VAE(LatentDensity):
         self.score_samples_k = score_samples_k
         self.verbose = verbose
 
-    def _objective(self) -> Objective:
+    def _objective(self) -> Objective | Players:
         return self.objective
 
     def _build(self, site: Site) -> Model:
@@ -143,6 +143,7 @@ class VAE(LatentDensity):
             raise InputError(f"Expected codes, whole numbers 0 .. {self._coder.classes - 1}; got others.")
         return points
 
+    @Scored
     def score_samples(self, X: Any, y: Any = None, *, k: int | None = None) -> np.ndarray:
         """log p(x) of each row, ``(n,)`` nats: log 1/k sum_i p(x, z_i) / q(z_i | x), a lower bound in expectation.
 

@@ -7,19 +7,25 @@ be a schedule, a function of training progress.
 from latens.objectives.base import Objective, Scaled, Sum
 from latens.objectives.bounds import ELBO, ImportanceWeighted, Renyi
 from latens.objectives.codes import Commitment
+from latens.objectives.critics import AdversarialMatching, AdversarialTotalCorrelation, LearnedDistortion
 from latens.objectives.decomposition import DimensionwiseKL, MutualInformation, TotalCorrelation
+from latens.objectives.players import Players
 from latens.objectives.terms import Capacity, Distortion, FreeBits, Rate
 
 __all__ = [
     "ELBO",
+    "AdversarialMatching",
+    "AdversarialTotalCorrelation",
     "Capacity",
     "Commitment",
     "DimensionwiseKL",
     "Distortion",
     "FreeBits",
     "ImportanceWeighted",
+    "LearnedDistortion",
     "MutualInformation",
     "Objective",
+    "Players",
     "Rate",
     "Renyi",
     "Scaled",

@@ -67,6 +67,7 @@ class Player:
             comes after them sees their weights as they are then.
         steps: how many it takes while the player with the fewest takes one.
         speed: its learning rate, in multiples of the recipe's.
+        momentum: b1 of its Adam; None for the recipe's.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Player:
     loss: Loss | None = None
     steps: int | WhileGrowing = 1
     speed: float = 1.0
+    momentum: float | None = None
 
     def pace(self, rows: Sequence[Row]) -> int:
         """Its steps after these rows of the history."""

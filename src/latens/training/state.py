@@ -74,8 +74,7 @@ class State:
         self.players = [Player("loss", self.trained)] if players is None else list(players)
         check(self.players, self.trained, [*module.parameters(), *self.critics.parameters()])
         world.broadcast([*self.model().values(), *self.beside().values()])
-        settings = (recipe.betas, recipe.eps, recipe.weight_decay, recipe.clip)
-        self.adams = {player.name: Adam(player.weights, *settings) for player in self.players}
+        self.adams = {player.name: _adam(player, recipe) for player in self.players}
         self.average = Average(self.trained, recipe.ema)
         self.position = Position()
         self.best: dict[str, Tensor] = {}
@@ -192,6 +191,12 @@ def remove_leftovers(path: Path) -> None:
     """Removes the hidden, half-written files of a process that was killed while it wrote ``path``."""
     for leftover in path.parent.glob(f".{path.stem}-????????{path.suffix}"):
         leftover.unlink(missing_ok=True)
+
+
+def _adam(player: Player, recipe: Recipe) -> Adam:
+    first, second = recipe.betas
+    betas = (first if player.momentum is None else player.momentum, second)
+    return Adam(player.weights, betas, recipe.eps, recipe.weight_decay, recipe.clip)
 
 
 def _named(module: nn.Module, prefix: str) -> dict[str, Tensor]:
