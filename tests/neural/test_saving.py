@@ -11,7 +11,7 @@ from torch import nn
 import latens
 from latens import VAE, AutoEncoder, Histogram
 from latens.distributions import Bernoulli, Categorical, Laplace, MixtureOf, NegativeBinomial, Normal
-from latens.models import Conditional, FiniteScalar, Free, GumbelSoftmax, VectorQuantised
+from latens.models import AutoregressiveCodes, Conditional, FiniteScalar, Free, GumbelSoftmax, VectorQuantised
 from latens.nn import MLP, Conv
 from latens.objectives import Commitment, Distortion, Rate
 from latens.training import Linear
@@ -45,7 +45,9 @@ FITS = {
     "mixture prior": lambda: VAE(prior=Free(MixtureOf(Normal("element"), 3, over="event")), **SMALL).fit(TABLE),
     "codes": lambda: VAE(posterior=GumbelSoftmax(4), prior=Free(Categorical(4)), **SMALL).fit(TABLE),
     "codebooks": lambda: VAE(posterior=VectorQuantised(4, 2, stages=2), objective=COMMITTED, **SMALL).fit(TABLE),
-    "levels of latents": lambda: VAE(posterior=FiniteScalar((3, 2)), **SMALL).fit(TABLE),
+    "levels of latents": lambda: VAE(posterior=FiniteScalar((3, 2)), prior=AutoregressiveCodes(MLP((4,))), **SMALL).fit(
+        TABLE
+    ),
     "autoencoder": lambda: AutoEncoder(**SMALL).fit(TABLE),
     "autoencoder with a prior": lambda: AutoEncoder(**SMALL).fit(IMAGES).fit_prior(Histogram(bins=5), IMAGES),
     "random state object": lambda: VAE(**SMALL | {"random_state": np.random.RandomState(4)}).fit(TABLE),

@@ -18,6 +18,7 @@ from latens.distributions import (
     VonMisesFisher,
 )
 from latens.models import (
+    AutoregressiveCodes,
     Conditional,
     ConvLadder,
     FiniteScalar,
@@ -75,7 +76,12 @@ VALUES = {
     "full normal": Free(MultivariateNormal()),
     "sphere": (VonMisesFisher(), UniformSphere()),
     "flow posterior": InverseAutoregressiveFlow(PlanarFlow(Laplace("element"), 3, context=0), network=MLP((5,))),
-    "codebooks": (VectorQuantised(512, 64, revive=0), FiniteScalar((8, 5)), 0.25 * Commitment()),
+    "codebooks": (
+        VectorQuantised(512, 64, revive=0),
+        FiniteScalar((8, 5)),
+        AutoregressiveCodes(MLP((4,))),
+        0.25 * Commitment(),
+    ),
     "sum": Distortion() + Rate() + FreeBits(0.25),
     "bracketed sum": Distortion() + (Rate() + FreeBits(0.25)),
     "weighted sum": 2.0 * (Distortion() + Rate()),

@@ -24,7 +24,7 @@ from latens.distributions.bijections import (
 )
 from latens.distributions.binary import Bernoulli
 from latens.distributions.categorical import Categorical
-from latens.distributions.codes import Codes, Concrete, Embedded, PointCodes, one_hot
+from latens.distributions.codes import Codes, Concrete, Embedded, PointCodes, SequentialCodes, one_hot
 from latens.distributions.counts import NegativeBinomial, Poisson
 from latens.distributions.delta import Delta
 from latens.distributions.discretized import DiscretizedLogistic
@@ -72,6 +72,7 @@ __all__ = [
     "PointCodes",
     "Poisson",
     "Radial",
+    "SequentialCodes",
     "Space",
     "SphereNormal",
     "SphereUniform",

@@ -202,3 +202,36 @@ class PointCodes(Distribution):
     def stddev(self) -> Tensor:
         """Zero."""
         return torch.zeros_like(self.code)
+
+
+class SequentialCodes(Distribution):
+    """p(c) = prod_i softmax(f(c)_i)_{c_i}, where f(c)_i sees c_1 .. c_{i-1} alone.
+
+    Args:
+        network: f, from codes ``(*sample, *batch, N)`` to logits ``(*sample, *batch, N, C)``.
+        size: N; a draw takes as many passes.
+        batch_shape: of what the codes are conditioned on.
+        like: a tensor of the dtype and on the device that codes are to have.
+    """
+
+    def __init__(self, network: Callable[[Tensor], Tensor], size: int, batch_shape: Shape, like: Tensor) -> None:
+        self.network, self.like = network, like
+        self.batch_shape, self.event_shape = torch.Size(batch_shape), torch.Size([size])
+
+    def log_probs(self, x: Tensor) -> Tensor:
+        """log p(c_i = j | c_1 .. c_{i-1}) for every j, ``(*sample, *batch, N, C)``."""
+        logits = self.network(x)
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        return logits.clamp(-LARGEST, LARGEST).log_softmax(-1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(c) in nats, in one pass."""
+        return self.log_probs(x).gather(-1, x.long().unsqueeze(-1)).squeeze(-1).sum(-1)
+
+    def rsample(self, shape: Shape = ()) -> Tensor:
+        """Codes, one after another, without gradients."""
+        with torch.no_grad():
+            code = self.like.new_zeros((*shape, *self.batch_shape, *self.event_shape))
+            for i in range(code.shape[-1]):
+                code[..., i] = CategoricalElement(self.log_probs(code)[..., i, :]).sample()
+            return code

@@ -6,6 +6,7 @@ A hierarchy is the same function with a loop, so that nothing else knows of hier
 """
 
 from latens.models.base import Choose, Model
+from latens.models.code_prior import AutoregressiveCodes
 from latens.models.codebook import FiniteScalar, VectorQuantised
 from latens.models.codes import CodeAutoencoder, Coder, GumbelSoftmax, UniformCodes, code_posterior
 from latens.models.conditional import Conditional, ConditionalDistribution, Free, StandardNormal
@@ -27,6 +28,7 @@ from latens.models.vae import VariationalAutoencoder
 from latens.models.wrapped import Wrapped, unwrapped
 
 __all__ = [
+    "AutoregressiveCodes",
     "Choose",
     "CodeAutoencoder",
     "Coder",

@@ -113,8 +113,8 @@ class VectorQuantised(Coder):
 
     The gradient passes straight through the rounding. The codebook is no weight: it follows what is rounded to it, see
     :class:`~latens.models.codebook.Codebook`, and the encoder is held near it by ``Commitment()``, which the objective
-    needs to name. Each row has one code, so that log p(x | c) + log p(c) is what is known of log p(x): a lower bound,
-    and the rate under uniform codes is a constant, N log C.
+    needs to name. Each row has one code, so that log p(x | c) + log p(c) is what is known of log p(x): a lower bound.
+    The rate is -log p(c): a constant under uniform codes, N log C, and what a learned prior learns by.
 
     Args:
         classes: C, the vectors of a codebook; all latents share it.
@@ -132,9 +132,9 @@ class VectorQuantised(Coder):
     Example:
         >>> from sklearn.datasets import load_digits
         >>> from latens import VAE
-        >>> from latens.objectives import Commitment, Distortion
+        >>> from latens.objectives import ELBO, Commitment
         >>> X = load_digits().images
-        >>> loss = Distortion() + 0.25 * Commitment()
+        >>> loss = ELBO() + 0.25 * Commitment()
         >>> vae = VAE(latents=4, posterior=VectorQuantised(16, 4), objective=loss, epochs=2, random_state=0).fit(X)
         >>> vae.transform(X).shape, vae.sample(3).shape
         ((1797, 4), (3, 8, 8))
@@ -184,7 +184,7 @@ class ScalarQuantiser(Quantiser):
 
     def __init__(self, levels: tuple[int, ...]) -> None:
         super().__init__()
-        self.levels = levels
+        self.levels, self.classes = levels, prod(levels)
         self.register_buffer("ends", torch.tensor(levels) - 1.0, persistent=False)
         places = [prod(levels[:i]) for i in range(len(levels))]
         self.register_buffer("places", torch.tensor(places), persistent=False)

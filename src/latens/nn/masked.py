@@ -34,6 +34,7 @@ class MaskedMLP(nn.Module):
         widths: of the hidden layers.
         name: of the activation.
         context: how many numbers of context stand beside x.
+        inputs: how many numbers x_i is.
 
     Reference: Germain et al., *MADE: masked autoencoder for distribution estimation*, 2015.
 
@@ -42,10 +43,19 @@ class MaskedMLP(nn.Module):
         torch.Size([5, 4, 2])
     """
 
-    def __init__(self, size: int, outputs: int, widths: tuple[int, ...], name: str = "relu", context: int = 0) -> None:
+    def __init__(
+        self,
+        size: int,
+        outputs: int,
+        widths: tuple[int, ...],
+        name: str = "relu",
+        context: int = 0,
+        inputs: int = 1,
+    ) -> None:
         super().__init__()
         self.size, self.outputs = size, outputs
-        seen = torch.cat([torch.arange(1, size + 1), torch.zeros(context, dtype=torch.long)])
+        degrees = torch.arange(1, size + 1).repeat_interleave(inputs)
+        seen = torch.cat([degrees, torch.zeros(context, dtype=torch.long)])
         layers: list[nn.Module] = []
         for width in widths:
             degrees = _degrees(width, size, context)
@@ -55,7 +65,7 @@ class MaskedMLP(nn.Module):
         self.layers = nn.Sequential(*layers, MaskedLinear(last[:, None] > seen))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(*, D + context) -> (*, D, outputs)``: x with the context beside it."""
+        """``(*, D * inputs + context) -> (*, D, outputs)``: x with the context beside it."""
         return self.layers(x).unflatten(-1, (self.size, self.outputs))
 
 
