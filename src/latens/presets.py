@@ -15,8 +15,10 @@ from typing import Any
 
 from latens.distributions import MixtureOf, Normal
 from latens.models import (
+    AutoregressiveCodes,
     CouplingFlow,
     ExemplarPrior,
+    FiniteScalar,
     Free,
     GumbelSoftmax,
     InverseAutoregressiveFlow,
@@ -25,11 +27,13 @@ from latens.models import (
     RadialFlow,
     SylvesterFlow,
     VampPrior,
+    VectorQuantised,
 )
 from latens.neural import VAE, AutoEncoder, Flow
 from latens.objectives import (
     ELBO,
     Capacity,
+    Commitment,
     DimensionwiseKL,
     Distortion,
     FreeBits,
@@ -49,10 +53,12 @@ __all__ = [
     "capacity_vae",
     "categorical_vae",
     "ciwae",
+    "concrete_vae",
     "coupling_flow_vae",
     "cyclical_vae",
     "doubly_reparameterised_iwae",
     "exemplar_vae",
+    "finite_scalar_vae",
     "flow_prior_vae",
     "free_bits_vae",
     "iaf_vae",
@@ -66,11 +72,13 @@ __all__ = [
     "radial_flow_vae",
     "real_nvp",
     "renyi_vae",
+    "residual_vq_vae",
     "sigma_vae",
     "sticking_the_landing",
     "sylvester_flow_vae",
     "vae",
     "vamp_prior_vae",
+    "vq_vae",
 ]
 
 
@@ -175,6 +183,39 @@ def coupling_flow_vae(transforms: int = 2, **settings: Any) -> VAE:
 def categorical_vae(classes: int = 10, temperature: float = 0.5, **settings: Any) -> VAE:
     """Jang, Gu and Poole, *Categorical reparameterization with Gumbel-softmax*, 2017; Maddison, Mnih and Teh, 2017."""
     return VAE(**{"posterior": GumbelSoftmax(classes, temperature), **settings})
+
+
+def concrete_vae(classes: int = 10, temperature: float = 0.7, **settings: Any) -> VAE:
+    """Maddison, Mnih and Teh, *The concrete distribution*, 2017."""
+    return VAE(**{"posterior": GumbelSoftmax(classes, temperature, hard=False), **settings})
+
+
+def vq_vae(classes: int = 512, size: int = 64, beta: float = 0.25, **settings: Any) -> VAE:
+    """van den Oord, Vinyals and Kavukcuoglu, *Neural discrete representation learning*, 2017."""
+    return VAE(
+        **{
+            "posterior": VectorQuantised(classes, size),
+            "prior": AutoregressiveCodes(),
+            "objective": ELBO() + beta * Commitment(),
+            **settings,
+        }
+    )
+
+
+def residual_vq_vae(classes: int = 64, stages: int = 4, beta: float = 0.25, **settings: Any) -> VAE:
+    """Zeghidour et al., *SoundStream: an end-to-end neural audio codec*, 2021: residual vector quantisation."""
+    return VAE(
+        **{
+            "posterior": VectorQuantised(classes, stages=stages),
+            "objective": ELBO() + beta * Commitment(),
+            **settings,
+        }
+    )
+
+
+def finite_scalar_vae(levels: tuple[int, ...] = (8, 5, 5), **settings: Any) -> VAE:
+    """Mentzer et al., *Finite scalar quantization: VQ-VAE made simple*, 2024."""
+    return VAE(**{"posterior": FiniteScalar(levels), "prior": AutoregressiveCodes(), **settings})
 
 
 # -- the likelihood ---------------------------------------------------------------------------------------------------
