@@ -35,7 +35,9 @@ from latens.models import (
 from latens.neural.vocabulary import read, vocabulary
 from latens.nn import MLP, Conv, Spec
 from latens.objectives import (
+    DIP,
     ELBO,
+    MMD,
     AdversarialMatching,
     AdversarialTotalCorrelation,
     Capacity,
@@ -43,13 +45,17 @@ from latens.objectives import (
     DimensionwiseKL,
     Distortion,
     FreeBits,
+    GradientPenalty,
     ImportanceWeighted,
+    LatentL2,
     LearnedDistortion,
+    MultiscaleSSIM,
     MutualInformation,
     Objective,
     Players,
     Rate,
     Renyi,
+    SlicedWasserstein,
     TotalCorrelation,
 )
 from latens.training import Constant, Cosine, Cyclical, Linear, Recipe, Schedule, Sigmoid, Steps, WhileGrowing
@@ -94,6 +100,9 @@ VALUES = {
     "largest weight": Renyi(-float("inf"), 5) + Renyi(0.5, m=2),
     "paths": ELBO("path") + Rate("path") + ImportanceWeighted(6, gradient="path") + Renyi(0.5, 3, 2, "path"),
     "capacity": Distortion() + 1000.0 * Capacity(Linear(0.0, 30.0, 0.5)) + Sigmoid(0.0, 1.0, 0.25) * Capacity(4.0),
+    "matching": Distortion() + 10.0 * MMD("rbf", (1.0, 2.0), unbiased=False) + MMD() + SlicedWasserstein(20),
+    "codes in shape": DIP("I", 1.0) + DIP(diagonal=2.0) + 0.01 * LatentL2() + 1e-06 * GradientPenalty(),
+    "perceptual": 1000.0 * MultiscaleSSIM(2, span=2.0) + MultiscaleSSIM() + Rate(),
     "parts of the rate": Distortion() + MutualInformation() + 6.0 * TotalCorrelation() + DimensionwiseKL(),
     "rate": Cosine(0.001, 1e-05, 0.02),
     "constant": Constant(float("inf")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from latens.distributions import Distribution, divergence, kl_factors
 from latens.models.aggregate import aggregate
 from latens.models.base import Model
+from latens.models.handlers import clamp
 from latens.utils.errors import InputError
 
 
@@ -79,6 +80,7 @@ class Draw:
             that every figure is of the data as they came.
         enumerated: log mass ``(K, B)`` of choices that were enumerated rather than drawn, or None.
         critics: what terms of an objective own beside the model, by term.
+        decode: p(x | z) at other values of the choices, for terms that ask how it changes with them.
     """
 
     x: Tensor
@@ -92,6 +94,7 @@ class Draw:
     log_volume: Tensor | float = 0.0
     enumerated: Tensor | None = field(default=None, repr=False)
     critics: Mapping[Any, nn.Module] = field(default_factory=dict, repr=False)
+    decode: Callable[[Sequence[Tensor]], Distribution] | None = field(default=None, repr=False)
 
     @cached_property
     def log_mass(self) -> Tensor:
@@ -205,8 +208,12 @@ def draw(
         latents.append(_drawn(p, q, shapes.get(len(q.batch_shape), ())))
         return latents[-1].value
 
+    def decode(values: Sequence[Tensor]) -> Distribution:
+        return model(clamp(values), context=context)
+
     likelihood = model(choose, x, observed=observed, context=context)
-    return Draw(x, likelihood, latents, samples, observed, context, progress, n_examples, log_volume)
+    recorded = (latents, samples, observed, context, progress, n_examples, log_volume)
+    return Draw(x, likelihood, *recorded, decode=decode)
 
 
 def _drawn(p: Distribution, q: Distribution, shape: tuple[int, ...]) -> Latent:

@@ -9,11 +9,16 @@ from latens.objectives.bounds import ELBO, ImportanceWeighted, Renyi
 from latens.objectives.codes import Commitment
 from latens.objectives.critics import AdversarialMatching, AdversarialTotalCorrelation, LearnedDistortion
 from latens.objectives.decomposition import DimensionwiseKL, MutualInformation, TotalCorrelation
+from latens.objectives.images import MultiscaleSSIM
+from latens.objectives.matching import MMD, SlicedWasserstein
 from latens.objectives.players import Players
+from latens.objectives.regularisers import DIP, GradientPenalty, LatentL2
 from latens.objectives.terms import Capacity, Distortion, FreeBits, Rate
 
 __all__ = [
+    "DIP",
     "ELBO",
+    "MMD",
     "AdversarialMatching",
     "AdversarialTotalCorrelation",
     "Capacity",
@@ -21,14 +26,18 @@ __all__ = [
     "DimensionwiseKL",
     "Distortion",
     "FreeBits",
+    "GradientPenalty",
     "ImportanceWeighted",
+    "LatentL2",
     "LearnedDistortion",
+    "MultiscaleSSIM",
     "MutualInformation",
     "Objective",
     "Players",
     "Rate",
     "Renyi",
     "Scaled",
+    "SlicedWasserstein",
     "Sum",
     "TotalCorrelation",
 ]

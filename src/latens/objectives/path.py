@@ -67,7 +67,8 @@ def log_posterior(latent: Latent) -> Tensor:
     point = latent.code.detach().requires_grad_()
     log_q = latent.q.log_prob(point)
     (slope,) = torch.autograd.grad(log_q.sum(), point)
-    return log_q.detach() + along(latent.code, slope)
+    drawn = log_q if latent.drawn_log_q is None else latent.drawn_log_q
+    return drawn.detach() + along(latent.code, slope)
 
 
 def doubly(draw: Draw, weights: Tensor, power: float) -> Tensor:
