@@ -8,7 +8,18 @@ import torch
 from torch import nn
 
 from latens.distributions import MixtureOf, Normal, noise
-from latens.models import Conditional, Free, Model, StandardNormal, VariationalAutoencoder, draw
+from latens.models import (
+    Conditional,
+    Free,
+    InverseAutoregressiveFlow,
+    Model,
+    PlanarFlow,
+    StandardNormal,
+    SylvesterFlow,
+    VariationalAutoencoder,
+    draw,
+)
+from latens.neural.vae import build
 from latens.nn import MLP, Site
 from latens.objectives import ELBO, Distortion, ImportanceWeighted, Rate, Renyi
 from latens.utils.errors import InputError
@@ -74,6 +85,26 @@ def test_both_estimates_have_the_same_value_and_the_same_mean(name):
     torch.testing.assert_close(same, value, rtol=1e-12, atol=0.0)
     torch.testing.assert_close(path, total, rtol=3e-4, atol=3e-5)  # what is left out by so few nodes
     assert min(slope.abs().max() for slope in total) > 1e-3
+
+
+FLOWS = {
+    "planar": PlanarFlow(transforms=2, context=0),
+    "sylvester": SylvesterFlow(transforms=2, context=0),
+    "autoregressive": InverseAutoregressiveFlow(transforms=1, context=0, network=MLP((4,), "tanh")),
+}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_posteriors_that_bring_their_density_have_paths_too(name):
+    torch.manual_seed(0)
+    settings = {"latents": 1, "likelihood": Normal(2.0), "encoder": MLP(()), "decoder": MLP((4,), "tanh")}
+    model = build(Site((2,), None, X), settings, FLOWS[name], Free(Normal("element"))).double()
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights += 0.2 * torch.randn_like(weights)
+    (value, total), (same, path) = (expected(model, ELBO(gradient), 1, 200) for gradient in ("total", "path"))
+    torch.testing.assert_close(same, value, rtol=1e-12, atol=0.0)
+    torch.testing.assert_close(path, total, rtol=3e-4, atol=3e-5)
 
 
 @pytest.mark.parametrize("name", PAIRS)

@@ -31,6 +31,9 @@ class AutoEncoder(LatentDensity):
     Args:
         latents: the size of the code.
         likelihood: the family of p(x | z): the distortion is its negative log-likelihood.
+        objective: what is minimised: the distortion, and what keeps the codes or the decoder in shape, such as
+            ``Distortion() + 0.01 * LatentL2() + 0.01 * GradientPenalty()``. Terms that ask for a density of codes, such
+            as ``Rate``, do not apply.
         encoder, decoder: a network specification, or an ``nn.Module`` of your own, which is copied.
         condition, epochs, batch_size, learning_rate, weight_decay, clip, ema, patience, validation_fraction, precision,
             device, random_state, verbose: as for :class:`latens.VAE`.
@@ -55,6 +58,7 @@ class AutoEncoder(LatentDensity):
         *,
         latents: int | None = None,
         likelihood: Family | None = None,
+        objective: Objective = Distortion(),
         encoder: Network = None,
         decoder: Network = None,
         condition: str | None = None,
@@ -73,6 +77,7 @@ class AutoEncoder(LatentDensity):
     ) -> None:
         self.latents = latents
         self.likelihood = likelihood
+        self.objective = objective
         self.encoder = encoder
         self.decoder = decoder
         self.condition = condition
@@ -90,7 +95,7 @@ class AutoEncoder(LatentDensity):
         self.verbose = verbose
 
     def _objective(self) -> Objective:
-        return Distortion()
+        return self.objective
 
     def _build(self, site: Site) -> Model:
         return build(site, self.settings_, Delta(), StandardNormal())

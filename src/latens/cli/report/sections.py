@@ -31,7 +31,13 @@ def figure_cards(study: Study) -> str:
     table = [
         ("log_likelihood", "{:.2f}", "nats", "log p(x)", believed),
         ("bits_per_dimension", "{:.3f}", "bits", "per dimension", _bits(f["measure"])),
-        ("negative_elbo", "{:.2f}", "nats", "−ELBO", "The bound that training minimises: distortion plus rate."),
+        (
+            "negative_elbo",
+            "{:.2f}",
+            "nats",
+            "−ELBO",
+            "Distortion plus rate: at least −log p(x), whatever was minimised.",
+        ),
         ("rate", "{:.2f}", "nats", "rate", "What an example's code says beyond the prior."),
         ("distortion", "{:.2f}", "nats", "distortion", "What it costs to describe an example once its code is known."),
         ("active_units", "{}", f"of {latents}", "active units", "Latent dimensions whose mean moves with the data."),
