@@ -1,11 +1,10 @@
-"""What holds for every objective: it descends, replays, is read back, and needs neither gradients nor many rows."""
+"""What holds for all objectives: they descend, replay, are read back, and need neither gradients nor many rows."""
 
 import math
 
 import pytest
 import torch
 
-from latens import objectives
 from latens.distributions import Normal
 from latens.models import Conditional, StandardNormal, VariationalAutoencoder, draw
 from latens.neural.vocabulary import read
@@ -23,7 +22,6 @@ from latens.objectives import (
     LatentL2,
     MultiscaleSSIM,
     MutualInformation,
-    Objective,
     Rate,
     Renyi,
     SlicedWasserstein,
@@ -82,13 +80,6 @@ def value_of(model, objective, x, draws=1, seed=2):
     torch.manual_seed(seed)
     values = [objective(draw(model, x, objective.samples, progress=0.5, n_examples=100)).mean() for _ in range(draws)]
     return torch.stack(values).mean()
-
-
-def test_every_objective_is_in_the_table():
-    concrete = {getattr(objectives, name) for name in objectives.__all__} - {Objective}
-    written = " ".join(map(text, EVERY.values()))
-    missing = {kind.__name__ for kind in concrete if issubclass(kind, Objective) and f"{kind.__name__}(" not in written}
-    assert missing - {"Sum", "Scaled"} <= {kind.__name__ for kind in concrete if "ritic" in kind.__module__}
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -98,7 +98,7 @@ FLOWS = {
 def test_posteriors_that_bring_their_density_have_paths_too(name):
     torch.manual_seed(0)
     settings = {"latents": 1, "likelihood": Normal(2.0), "encoder": MLP(()), "decoder": MLP((4,), "tanh")}
-    model = build(Site((2,), None, X), settings, FLOWS[name], Free(Normal("element"))).double()
+    model = build(Site((2,), None, X.float()), settings, FLOWS[name], Free(Normal("element"))).double()
     with torch.no_grad():
         for weights in model.parameters():
             weights += 0.2 * torch.randn_like(weights)
