@@ -10,6 +10,7 @@ from scipy import integrate, stats
 from latens.distributions import (
     MultivariateNormal,
     Normal,
+    PoincareNormal,
     SphereNormal,
     SphereUniform,
     VonMisesFisher,
@@ -19,10 +20,16 @@ from latens.distributions import (
     standard_normal,
 )
 from latens.distributions.bessel import bessel_ratio, log_bessel
+from latens.distributions.poincare import BallNormal, exponential, logarithm
 from latens.distributions.sphere import angle, log_area
 from latens.utils.errors import InputError
 
-FAMILIES = {"full normal": MultivariateNormal(), "von mises fisher": VonMisesFisher()}
+FAMILIES = {
+    "full normal": MultivariateNormal(),
+    "von mises fisher": VonMisesFisher(),
+    "ball": PoincareNormal(),
+    "curved ball": PoincareNormal(3.0),
+}
 every = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
@@ -35,10 +42,10 @@ def make(family, size=3, batch=(4,), dtype=torch.float64, **options):
     return family(numbers(*batch, *family.param_shape((size,)), **options).to(dtype), (size,))
 
 
-@every
-def test_draws_have_the_mean_and_the_spread(family):
+@pytest.mark.parametrize("name", ["full normal", "von mises fisher"])
+def test_draws_have_the_mean_and_the_spread(name):
     torch.manual_seed(0)
-    p, n = make(family), 20_000
+    p, n = make(FAMILIES[name]), 20_000
     x = p.sample((n,))
     error = (x.mean(0) - p.mean) / (x.std(0) / math.sqrt(n))
     assert error.abs().max() < 5, error
@@ -259,3 +266,51 @@ def test_a_direction_follows_scipys_moments_and_lies_on_the_sphere():
     torch.testing.assert_close(x.norm(dim=-1), torch.ones(50, 4, dtype=torch.float64))
     for mu, k, y, value in zip(q.direction, q.concentration, x[0], q.log_prob(x[0])):
         assert value.item() == pytest.approx(stats.vonmises_fisher(mu.numpy(), k.item()).logpdf(y.numpy()), rel=1e-9)
+
+
+# -- the ball
+
+
+def in_ball(*shape, seed=0, spread=0.3):
+    x = numbers(*shape, seed=seed)
+    return torch.tanh(spread * x.norm(dim=-1, keepdim=True)) * x / x.norm(dim=-1, keepdim=True)
+
+
+def test_the_two_maps_of_the_ball_undo_each_other_at_the_right_distance():
+    mu, v = in_ball(50, 3), numbers(50, 3, seed=1, spread=1.5)
+    z = exponential(mu, v)
+    torch.testing.assert_close(logarithm(mu, z), v, rtol=1e-7, atol=1e-7)
+    squares = [(1 - t.square().sum(-1)) for t in (mu, z)]
+    distance = torch.acosh(1 + 2 * (mu - z).square().sum(-1) / (squares[0] * squares[1]))
+    torch.testing.assert_close(distance, v.norm(dim=-1), rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("curvature", [1.0, 3.0])
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_density_of_the_ball_is_that_of_its_vector_by_the_jacobian(size, curvature):
+    """p(z) dvol = N(v) dv, with dvol = (2 / (1 - c |z|^2))^D dz, and dz / dv by autodiff."""
+    centre, log_scale, root = in_ball(size), numbers(size, seed=1, spread=0.3), math.sqrt(curvature)
+    q = BallNormal(centre, log_scale, curvature)
+    for v in [*numbers(6, size, seed=2), 1e-3 * numbers(size, seed=3)]:
+        z = exponential(centre, root * v) / root
+        jacobian = torch.autograd.functional.jacobian(lambda v: exponential(centre, root * v) / root, v)
+        volume = size * torch.log(2 / (1 - curvature * z.square().sum()))
+        normal = torch.distributions.Normal(0.0, log_scale.exp()).log_prob(v).sum()
+        torch.testing.assert_close(
+            q.log_prob(z), normal - torch.linalg.slogdet(jacobian)[1] - volume, rtol=1e-6, atol=1e-6
+        )
+
+
+def test_a_point_without_a_scale_to_go_by_has_a_gradient_too():
+    centre = torch.zeros(2, requires_grad=True)
+    for x in (torch.zeros(2), torch.tensor([1.0, 0.0])):
+        (slope,) = torch.autograd.grad(BallNormal(centre, torch.zeros(2), 1.0).log_prob(x), centre)
+        assert torch.isfinite(slope).all()
+
+
+def test_a_ball_of_little_curvature_is_flat():
+    params, c = numbers(4, 6), 1e-8
+    flat = Normal("element")(torch.cat([torch.zeros_like(params[:, :3]), params[:, 3:]], 1), (3,))
+    q = PoincareNormal(c)(torch.cat([torch.zeros_like(params[:, :3]), params[:, 3:]], 1), (3,))
+    x = numbers(4, 3, seed=1)
+    torch.testing.assert_close(q.log_prob(x / 2), flat.log_prob(x), rtol=1e-6, atol=1e-6)  # lengths at 0 are doubled

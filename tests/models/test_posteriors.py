@@ -10,7 +10,7 @@ import torch
 
 import latens
 from latens import VAE
-from latens.distributions import Family, MixtureOf, MultivariateNormal, Normal, VonMisesFisher, noise
+from latens.distributions import Family, MixtureOf, MultivariateNormal, Normal, PoincareNormal, VonMisesFisher, noise
 from latens.models import (
     Conditional,
     CouplingFlow,
@@ -19,6 +19,7 @@ from latens.models import (
     PlanarFlow,
     RadialFlow,
     StandardNormal,
+    StandardPoincare,
     SylvesterFlow,
     UniformSphere,
     draw,
@@ -51,6 +52,16 @@ def sphere():
     return points.reshape(-1, 3), (weight * (2 * math.pi / 160)).log().repeat_interleave(160)
 
 
+def ball(curvature=1.0):
+    """Points of the Poincare ball by radius and turn, with their Riemannian volume sinh(r) dr dt."""
+    r, weight = (torch.from_numpy(t) for t in np.polynomial.legendre.leggauss(120))
+    r, weight = 6 * (r + 1), 6 * weight * (6 * (r + 1)).sinh()
+    turn = torch.arange(240, dtype=torch.float64) * (2 * math.pi / 240)
+    points = (0.5 * r).tanh()[:, None, None] * torch.stack([turn.cos(), turn.sin()], -1)
+    log_weight = (weight * (2 * math.pi / 240)).log() - math.log(curvature)
+    return points.reshape(-1, 2) / math.sqrt(curvature), log_weight.repeat_interleave(240)
+
+
 @dataclass
 class Case:
     posterior: Family | Spec
@@ -65,6 +76,8 @@ CASES = {
     "full normal": Case(MultivariateNormal()),
     "full normal and prior": Case(MultivariateNormal(), Free(MultivariateNormal())),
     "sphere": Case(VonMisesFisher(), UniformSphere(), 3, sphere, 1 << 18),
+    "ball": Case(PoincareNormal(), StandardPoincare(), 2, ball),
+    "curved ball": Case(PoincareNormal(2.5), Free(PoincareNormal(2.5)), 2, lambda: ball(2.5)),
     "planar": Case(PlanarFlow(transforms=3, **SHAPE)),
     "planar, the same for every row": Case(PlanarFlow(transforms=3, context=0)),
     "radial": Case(RadialFlow(transforms=3, **SHAPE)),
@@ -214,6 +227,8 @@ def test_the_point_is_a_function_of_the_row(name):
 MISMATCHED = {
     "sphere and plane": (VonMisesFisher(), StandardNormal(), "prior=UniformSphere()"),
     "plane and sphere": (Normal("element"), UniformSphere(), "prior=StandardNormal()"),
+    "ball and plane": (PoincareNormal(), StandardNormal(), "prior=StandardPoincare(1)"),
+    "two curvatures": (PoincareNormal(2.0), StandardPoincare(), "prior=StandardPoincare(2)"),
     "a flow on the sphere": (PlanarFlow(VonMisesFisher()), UniformSphere(), "pushes real vectors"),
 }
 

@@ -14,6 +14,7 @@ from latens.distributions import (
     MultivariateNormal,
     NegativeBinomial,
     Normal,
+    PoincareNormal,
     StudentT,
     VonMisesFisher,
 )
@@ -28,6 +29,7 @@ from latens.models import (
     Ladder,
     PlanarFlow,
     StandardNormal,
+    StandardPoincare,
     UniformCodes,
     UniformSphere,
     VectorQuantised,
@@ -81,6 +83,7 @@ VALUES = {
     "codes": (GumbelSoftmax(10, hard=False), UniformCodes()),
     "full normal": Free(MultivariateNormal()),
     "sphere": (VonMisesFisher(), UniformSphere()),
+    "ball": (PoincareNormal(), StandardPoincare(0.5)),
     "flow posterior": InverseAutoregressiveFlow(PlanarFlow(Laplace("element"), 3, context=0), network=MLP((5,))),
     "codebooks": (
         VectorQuantised(512, 64, revive=0),

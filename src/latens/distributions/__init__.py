@@ -32,6 +32,7 @@ from latens.distributions.elementwise import Elementwise
 from latens.distributions.location_scale import Laplace, Normal, StudentT, standard_normal
 from latens.distributions.mixture import Mixture, MixtureOf, NormalMixture, log_normals, mixture
 from latens.distributions.multivariate import FullNormal, MultivariateNormal
+from latens.distributions.poincare import BallNormal, PoincareNormal, standard_poincare
 from latens.distributions.residual import Planar, Radial, Sylvester
 from latens.distributions.sphere import SphereNormal, SphereUniform, VonMisesFisher
 from latens.distributions.spline import Spline
@@ -41,6 +42,7 @@ __all__ = [
     "REAL",
     "Affine",
     "Autoregressive",
+    "BallNormal",
     "Bernoulli",
     "Beta",
     "Bijection",
@@ -69,6 +71,7 @@ __all__ = [
     "NormalMixture",
     "Permutation",
     "Planar",
+    "PoincareNormal",
     "PointCodes",
     "Poisson",
     "Radial",
@@ -88,4 +91,5 @@ __all__ = [
     "one_hot",
     "split",
     "standard_normal",
+    "standard_poincare",
 ]

@@ -138,7 +138,7 @@ class Family(Value, ABC):
 
     support = "real"
     """"real", "unit" ([0, 1]), "open unit", "binary", "counts", "classes" (0, 1, 2 ...), "lattice" (on [-1, 1]),
-    "sphere"."""
+    "sphere", "ball"."""
 
     calibrated = False
     """Whether the shared parameters are set in closed form by ``calibrate`` instead of learned."""

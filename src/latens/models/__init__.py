@@ -23,7 +23,7 @@ from latens.models.posteriors import (
     SylvesterFlow,
 )
 from latens.models.priors import ExemplarPrior, VampPrior
-from latens.models.spaces import UniformSphere, check_spaces, probe
+from latens.models.spaces import StandardPoincare, UniformSphere, check_spaces, probe
 from latens.models.vae import VariationalAutoencoder
 from latens.models.wrapped import Wrapped, unwrapped
 
@@ -53,6 +53,7 @@ __all__ = [
     "PosteriorFlow",
     "RadialFlow",
     "StandardNormal",
+    "StandardPoincare",
     "SylvesterFlow",
     "UniformCodes",
     "UniformSphere",

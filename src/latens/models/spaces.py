@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from latens.distributions import Distribution, Family, SphereUniform
+from latens.distributions import Distribution, Family, SphereUniform, standard_poincare
 from latens.models.conditional import ConditionalDistribution
 from latens.nn import Site, Spec
 from latens.utils.errors import InputError
+from latens.utils.validation import check_positive
 
 
 class FixedDistribution(ConditionalDistribution):
@@ -50,6 +52,32 @@ class UniformSphere(Spec):
     def build(self, site: Site) -> FixedDistribution:
         """No parameters."""
         return FixedDistribution(site.event_shape, SphereUniform)
+
+
+@dataclass(frozen=True, repr=False)
+class StandardPoincare(Spec):
+    """p(z), the wrapped normal of scale 1 around the centre of the Poincare ball: the prior of ``PoincareNormal()``.
+
+    Args:
+        curvature: c, of the curvature -c; that of the posterior.
+
+    Reference: Mathieu et al., *Continuous hierarchical representations with Poincare variational auto-encoders*, 2019.
+
+    Example:
+        >>> from latens import VAE
+        >>> from latens.distributions import PoincareNormal
+        >>> VAE(latents=2, posterior=PoincareNormal(), prior=StandardPoincare())
+        VAE(latents=2, posterior=PoincareNormal(), prior=StandardPoincare())
+    """
+
+    curvature: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive("curvature", self.curvature)
+
+    def build(self, site: Site) -> FixedDistribution:
+        """No parameters."""
+        return FixedDistribution(site.event_shape, partial(standard_poincare, curvature=self.curvature))
 
 
 def probe(module: ConditionalDistribution, site: Site) -> Distribution:

@@ -59,5 +59,6 @@ _SUPPORTS: dict[str, tuple[str, _Check]] = {
     "counts": ("whole numbers 0, 1, 2, ...", _counts),
     "unit": ("values in [0, 1]", _in_unit),
     "sphere": ("points on a sphere, as latents may be and rows are not", lambda schema, family: False),
+    "ball": ("points of a ball, as latents may be and rows are not", lambda schema, family: False),
     "open unit": ("values in [0, 1]", _in_unit),
 }
