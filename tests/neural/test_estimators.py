@@ -194,13 +194,13 @@ def test_a_learned_prior_reaches_what_a_standard_one_does_not():
 
 def test_an_autoencoder_samples_once_a_prior_is_fitted():
     plain = AutoEncoder(**SMALL | {"epochs": 40}, learning_rate=0.01).fit(TABLE)
-    with pytest.raises(InputError, match=r"call fit_prior\(Histogram\(\), X\) first"):
+    with pytest.raises(InputError, match=r"call fit_prior\(GaussianMixture\(10\), X\) first"):
         plain.sample(3)
     plain.fit_prior(Histogram(bins=20), TABLE)
     drawn = plain.sample(4000, mean=True)
     np.testing.assert_allclose(drawn.mean(0), TABLE.mean(0), atol=0.15)
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(plain.reconstruct(TABLE).T), atol=0.4)
-    with pytest.raises(InputError, match="expects a density such as Histogram"):
+    with pytest.raises(InputError, match="expects a density such as GaussianMixture"):
         plain.fit_prior(3, TABLE)
 
 

@@ -173,7 +173,7 @@ class _Pass:
         error = squared_error(e.model_, e.units_, rows, x, context)
         terms: dict[str, Tensor] = {"squared_error": error[:, None].to(x.device)}
         terms["entries"] = (~x.isnan()).flatten(1).sum(1, keepdim=True).double()
-        for d in draws(e.model_, e.units_, rows, x, context, self.k, self.chunk, e.seed_):
+        for d in draws(e._model, e.units_, rows, x, context, self.k, self.chunk, e.seed_):
             _merge(terms, _terms(d, self.k))
         if "log_weight" in terms:
             known = (terms["log_weight"] - math.log(self.k)).squeeze(1)

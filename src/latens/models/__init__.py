@@ -11,6 +11,7 @@ from latens.models.codebook import FiniteScalar, VectorQuantised
 from latens.models.codes import CodeAutoencoder, Coder, GumbelSoftmax, UniformCodes, code_posterior
 from latens.models.conditional import Conditional, ConditionalDistribution, Free, StandardNormal
 from latens.models.draw import Draw, Latent, draw
+from latens.models.fitted import FittedDistribution, Reprised
 from latens.models.flow import Explicit, NormalizingFlow
 from latens.models.handlers import clamp, encode, locate, sample
 from latens.models.hierarchical import ConvLadder, Hierarchical, Hierarchy, Ladder
@@ -40,6 +41,7 @@ __all__ = [
     "ExemplarPrior",
     "Explicit",
     "FiniteScalar",
+    "FittedDistribution",
     "Free",
     "GumbelSoftmax",
     "Hierarchical",
@@ -52,6 +54,7 @@ __all__ = [
     "PlanarFlow",
     "PosteriorFlow",
     "RadialFlow",
+    "Reprised",
     "StandardNormal",
     "StandardPoincare",
     "SylvesterFlow",

@@ -46,19 +46,27 @@ class _Chosen(Exception):
     """All choices are made."""
 
 
-def encode(model: Model, x: Tensor, **given: Tensor | None) -> list[Tensor]:
-    """What ``locate`` gives, without p(x | z) where the model says how many choices it makes."""
-    means: list[Tensor] = []
+def encode(model: Model, x: Tensor, *, drawn: bool = False, **given: Tensor | None) -> list[Tensor]:
+    """What ``locate`` gives, without p(x | z) where the model says how many choices it makes.
+
+    Args:
+        model: p(x, z) and q(z | x).
+        x: ``(B, *event)``.
+        drawn: a draw of the posterior in place of its mean, for models of one choice.
+        given: "observed" and "context".
+    """
+    found: list[Tensor] = []
 
     def choose(p: Distribution, q: Distribution | None) -> Tensor:
-        means.append((p if q is None else q).location)
-        if len(means) == model.choices:
+        r = p if q is None else q
+        found.append(r.sample((1,) if r.batch_shape else (1, len(x)))[0] if drawn else r.location)
+        if len(found) == model.choices:
             raise _Chosen
-        return p.embed(means[-1])
+        return p.embed(found[-1])
 
     with suppress(_Chosen):
         model(choose, x, **given)
-    return means
+    return found
 
 
 def locate(model: Model, x: Tensor, **given: Tensor | None) -> tuple[list[Tensor], Distribution]:

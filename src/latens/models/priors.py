@@ -45,7 +45,7 @@ class OfPosteriors(ConditionalDistribution, ABC):
     ) -> Distribution:
         """The mixture, batch shape ()."""
         components = self.components()
-        return mixture(components.mean.new_zeros(components.batch_shape), components)
+        return mixture(next(self.parameters()).new_zeros(components.batch_shape), components)
 
     @abstractmethod
     def components(self) -> Distribution:
@@ -86,7 +86,7 @@ class ExemplarDistribution(OfPosteriors):
     def components(self) -> Elementwise:
         """Normals of one width around the posterior means of the exemplars."""
         q = self.posterior(self.exemplars)
-        return Elementwise(NormalElement(q.mean, bounded(self.log_scale, *LOG_SCALE)), len(q.event_shape))
+        return Elementwise(NormalElement(q.location, bounded(self.log_scale, *LOG_SCALE)), len(q.event_shape))
 
     def without(self, x: Tensor) -> Distribution:
         """The prior of each row of x without that row, where it is an exemplar, batch shape ``(B,)``."""
@@ -142,7 +142,8 @@ class ExemplarPrior(Spec):
     """p(z) = 1/K sum_k N(z; mu(x_k), s^2 I), mu the mean of the posterior, x_k rows of the data, s learned.
 
     A kernel density over the latents of exemplars. While training, a row that is an exemplar is left out of its own
-    prior, lest it be remembered rather than described; a fitted model is one density, with all exemplars in it.
+    prior, lest it be remembered rather than described (unless entries of it are missing, which hides that it is one); a
+    fitted model is one density, with all exemplars in it.
 
     This is the simple version of the paper's: K rows of the first batch (of at most 4096), evenly spread over it, are
     the exemplars for good, and all of them count, where the paper takes all rows and looks for the nearest. A step

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
-import numpy as np
-import torch
-from sklearn.base import clone
 from torch import Tensor, nn
 
-from latens.density import DensityEstimator
 from latens.distributions import Delta, Distribution, Family
-from latens.models import Model, StandardNormal, clamp
+from latens.models import Model, StandardNormal
 from latens.neural.latent import LatentDensity, NoDensity
 from latens.neural.vae import build
 from latens.nn import Site, Spec
@@ -50,8 +46,6 @@ class AutoEncoder(LatentDensity):
         >>> model.fit_prior(Histogram(), X).sample(3).shape
         (3, 8, 8)
     """
-
-    prior_: DensityEstimator
 
     def __init__(
         self,
@@ -100,18 +94,6 @@ class AutoEncoder(LatentDensity):
     def _build(self, site: Site) -> Model:
         return build(site, self.settings_, Delta(), StandardNormal())
 
-    def fit_prior(self, density: DensityEstimator, X: Any, y: Any = None) -> Self:
-        """Fits a density to the codes of X, from which ``sample`` then draws.
-
-        Args:
-            density: any unfitted density estimator; a copy of it is kept in ``prior_``.
-            X: rows like those fitted.
-        """
-        if not isinstance(density, DensityEstimator):
-            raise InputError(f"fit_prior expects a density such as Histogram(); got {type(density).__name__}.")
-        self.prior_ = clone(density).fit(self.transform(X, y))
-        return self
-
     @property
     def score_samples(self) -> NoReturn:
         """Not there: a code is a point, which has no density.
@@ -131,9 +113,7 @@ class AutoEncoder(LatentDensity):
     def _generate(self, n: int, context: Tensor | None) -> Distribution:
         if not hasattr(self, "prior_"):
             raise InputError(
-                "An autoencoder samples once a density is fitted to its codes: call fit_prior(Histogram(), X) first "
-                "(from Python), or train a VAE."
+                "An autoencoder samples once a density is fitted to its codes: call fit_prior(GaussianMixture(10), X) "
+                "first (from Python), or train a VAE."
             )
-        seed = int(torch.randint(2**31 - 1, ()).item())
-        codes = np.asarray(self.prior_.sample(n, random_state=seed), dtype=np.float32)
-        return self.model_(clamp(self._cut(torch.from_numpy(codes).to(self._device))), context=context)
+        return super()._generate(n, context)

@@ -7,21 +7,24 @@ import warnings
 from collections.abc import Callable
 from functools import update_wrapper
 from types import MethodType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from torch import Tensor
 
-from latens.data import Schema
-from latens.distributions import Distribution, Family
-from latens.models import clamp, encode, locate, sample
+from latens.data import Schema, Source
+from latens.density import DensityEstimator
+from latens.distributions import Distribution, Family, noise, standard_normal
+from latens.models import FittedDistribution, Model, Reprised, clamp, encode, locate, sample
 from latens.neural import defaults
 from latens.neural.base import Defaults, Network, NeuralDensity
 from latens.neural.progress import active_units
 from latens.neural.scoring import seen, squared_error
 from latens.neural.task import Task
 from latens.utils.errors import InputError
+from latens.utils.random import row_streams
 
 
 class PosteriorCollapse(UserWarning):
@@ -51,10 +54,14 @@ class LatentDensity(NeuralDensity):
     """A density of rows x told through latents z: p(x) = E_{z ~ p(z)}[p(x | z)].
 
     NaN is missing: what is said of such a row is said of its observed entries.
+
+    Attributes:
+        prior_: the density that ``fit_prior`` fitted; there only then. ``del model.prior_`` brings the first one back.
     """
 
     _takes_missing = True
 
+    prior_: DensityEstimator
     latents: int | None
     likelihood: Family | None
     encoder: Network
@@ -82,6 +89,12 @@ class LatentDensity(NeuralDensity):
     def _n_features_out(self) -> int:
         return self.settings_["latents"]
 
+    def _set_up(self, source: Source, y: Any = None) -> None:
+        """As for every network; a prior that was fitted to other latents is gone."""
+        if hasattr(self, "prior_"):
+            del self.prior_
+        super()._set_up(source, y)
+
     def _finish(self, task: Task, rows: Any) -> None:
         """Sets what has a closed form over all rows, and says so if the latents carry nothing."""
         super()._finish(task, rows)
@@ -105,6 +118,63 @@ class LatentDensity(NeuralDensity):
     def code_classes_(self) -> int | None:
         """How many values each latent takes; None where latents are real numbers."""
         return None
+
+    def fit_prior(self, density: DensityEstimator, X: Any, y: Any = None) -> Self:
+        """Fits p(z) to the latents of X, one draw of q(z | x) for each row; ``sample`` and scores then use it.
+
+        The latents of data do not fill the prior that a model was trained under: what is drawn between them looks like
+        nothing. Any density that is fitted to them closes the gap, also a second VAE. It is kept in ``prior_`` and
+        saved with the model, the networks stay as they are, and ``del model.prior_`` brings the first prior back.
+
+        Args:
+            density: any unfitted density of real numbers, of which a copy is fitted.
+            X: rows like those fitted.
+            y: what they are conditioned on, for p(x | y); z does not depend on it: p(x | y) = E[p(x | z, y)].
+
+        Raises:
+            InputError: no density of real numbers, or latents that are codes.
+
+        References:
+            Dai and Wipf, *Diagnosing and enhancing VAE models*, 2019, for a second VAE; Ghosh et al., *From variational
+            to deterministic autoencoders*, 2020, for codes of an autoencoder.
+
+        Example:
+            >>> from latens import VAE, GaussianMixture
+            >>> X = np.random.default_rng(0).normal(size=(200, 3))
+            >>> vae = VAE(latents=2, epochs=2, random_state=0).fit(X).fit_prior(GaussianMixture(3), X)
+            >>> vae.sample(5).shape, vae.score_samples(X).shape, vae.prior_.n_components
+            ((5, 3), (200,), 3)
+        """
+        _check_prior(density)
+        if self.code_classes_ is not None or self.model_.choices != 1:
+            raise InputError("fit_prior expects a model with one latent vector of real numbers; this one has others.")
+        fitted = clone(density).fit(self._latents(X, y))
+        if np.any(fitted._masses):
+            raise InputError(f"fit_prior expects a density; {fitted} tells masses, and latents are real numbers.")
+        self.prior_ = fitted
+        return self
+
+    def _latents(self, X: Any, y: Any) -> np.ndarray:
+        """A draw of q(z | x) for each row, ``(n, latents)``: a function of the model, the row and the seed."""
+        model = Reprised(self.model_, standard_normal(self._origin))  # which refuses latents that are no real vectors
+
+        def drawn(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
+            u, observed, _ = seen(self.units_, x)
+            with noise.keyed(row_streams(rows, self.seed_)):
+                return _flat(encode(model, u, drawn=True, observed=observed, context=beside))
+
+        return self._map(X, y, drawn).astype(np.float64)
+
+    @property
+    def _model(self) -> Model:
+        """The model under the prior that was fitted afterwards, where there is one."""
+        if not hasattr(self, "prior_"):
+            return self.model_
+        return Reprised(self.model_, FittedDistribution(self.prior_, self._origin))
+
+    @property
+    def _origin(self) -> Tensor:
+        return torch.zeros(self.settings_["latents"], device=self._device)
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """E_q[z | x], the posterior mean of each row, or the location or code that stands for it: ``(n, latents)``."""
@@ -149,7 +219,7 @@ class LatentDensity(NeuralDensity):
 
     def _generate(self, n: int, context: Tensor | None) -> Distribution:
         """p(x | z) for n draws of z from the prior."""
-        return sample(self.model_, n, context=context)
+        return sample(self._model, n, context=context)
 
     def _cut(self, z: Tensor) -> list[Tensor]:
         """Latent points as the choices the model makes."""
@@ -160,6 +230,15 @@ _LEARNED_DISTORTION = (
     "This model has no density p(x): its likelihood learned by a learned distortion alone, which is none. Add "
     "Distortion() to what it minimises, or use reconstruction_error(X) to find outliers."
 )
+
+
+def _check_prior(density: Any) -> None:
+    """Refuses what is no density of rows by themselves."""
+    if not isinstance(density, DensityEstimator) or not hasattr(density, "score_samples"):
+        raise InputError(f"fit_prior expects a density such as GaussianMixture(10); got {type(density).__name__}.")
+    if density.get_params(deep=False).get("condition") is not None:
+        raise InputError(f"fit_prior expects a density p(z) without a condition; got {density}.")
+
 
 _COLLAPSED = (
     "posterior collapse: 0 of {} latent dimensions carry information. Give the rate less weight early "

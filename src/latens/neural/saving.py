@@ -23,6 +23,8 @@ from latens.utils.text import text
 
 _OWN = "own"
 _FITTED = ("schema_", "settings_", "reasons_", "seed_", "condition_", "n_iter_", "learns_density_")
+_PRIOR, _NETWORK = "prior", "prior_network"
+"""Where a fitted prior stands, and where its text does if it is a network."""
 _SKLEARN = ("n_features_in_", "feature_names_in_")
 
 
@@ -35,8 +37,11 @@ def tensors(estimator: NeuralDensity) -> dict[str, np.ndarray]:
     """All numbers of a fitted estimator, by name."""
     parts: dict[str, nn.Module] = {"model": estimator.model_, "units": estimator.units_}
     named = {f"{part}.{name}": _numpy(t) for part, module in parts.items() for name, t in module.state_dict().items()}
-    if hasattr(estimator, "prior_"):
-        pack(estimator.prior_, "prior", named)
+    prior = getattr(estimator, "prior_", None)
+    if isinstance(prior, NeuralDensity):
+        named |= {f"{_PRIOR}.{name}": array for name, array in tensors(prior).items()}
+    elif prior is not None:
+        pack(prior, _PRIOR, named)
     return named
 
 
@@ -53,9 +58,20 @@ def metadata(estimator: NeuralDensity) -> dict[str, str]:
         "versions": json.dumps({name: version(name) for name in ("latens", "torch", "numpy")}),
         _OWN: json.dumps(own),
     }
-    if hasattr(estimator, "prior_"):
-        out["prior"] = text(pack(estimator.prior_, "prior", {}))
+    prior = getattr(estimator, "prior_", None)
+    if isinstance(prior, NeuralDensity):
+        out[_NETWORK] = json.dumps(_inner(prior))
+    elif prior is not None:
+        out[_PRIOR] = text(pack(prior, _PRIOR, {}))
     return out
+
+
+def _inner(prior: NeuralDensity) -> dict[str, str]:
+    """All text of a prior that is a network itself."""
+    notes = metadata(prior)
+    if json.loads(notes[_OWN]):
+        raise InputError(f"a prior with a part of your own cannot be saved inside another model; got {prior}.")
+    return notes
 
 
 def portable(estimator: NeuralDensity) -> str:
@@ -90,8 +106,16 @@ def load(path: str | Path, *, device: str | None = None, **own: Any) -> Any:
     Raises:
         InputError: no such file, not a model, damaged, or written by a newer version.
     """
-    path = Path(path)
-    arrays, notes = load_tensors(file_of(path))
+    return _assembled(*load_tensors(file_of(path)), Path(path), device, own)
+
+
+def _assembled(
+    arrays: dict[str, np.ndarray],
+    notes: dict[str, str],
+    path: Path,
+    device: str | None,
+    own: dict[str, Any],
+) -> Any:
     try:
         estimator = read(notes["estimator"])
         if not isinstance(estimator, NeuralDensity):
@@ -131,13 +155,19 @@ def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dic
     model.load_state_dict(_part(arrays, "model"))
     estimator.model_ = model.eval().to(estimator._device)
     estimator.units_.to(estimator._device)
-    if "prior" in notes:
-        estimator.prior_ = restored(notes["prior"], arrays, path)
+    if _NETWORK in notes:
+        estimator.prior_ = _assembled(_below(arrays, _PRIOR), json.loads(notes[_NETWORK]), path, estimator.device, {})
+    elif _PRIOR in notes:
+        estimator.prior_ = restored(notes[_PRIOR], arrays, path)
 
 
 def _part(arrays: dict[str, np.ndarray], name: str) -> dict[str, Tensor]:
+    return {key: torch.from_numpy(a) for key, a in _below(arrays, name).items()}
+
+
+def _below(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     prefix = f"{name}."
-    return {key[len(prefix) :]: torch.from_numpy(a) for key, a in arrays.items() if key.startswith(prefix)}
+    return {key[len(prefix) :]: a for key, a in arrays.items() if key.startswith(prefix)}
 
 
 def _plain(value: Any) -> Any:

@@ -163,7 +163,7 @@ class VAE(LatentDensity):
         check_positive("k", k, integer=True)
         k = 1 if self._coder and self._coder.certain else k
         context = self._context(y if y is not None else source.labels, len(source))
-        return log_likelihood(self.model_, self.units_, self.schema_, source, context, k, self.seed_, self._device)
+        return log_likelihood(self._model, self.units_, self.schema_, source, context, k, self.seed_, self._device)
 
     def complete(
         self, X: Any, n: int | None = None, *, y: Any = None, k: int | None = None, random_state: Any = None
@@ -203,7 +203,7 @@ class VAE(LatentDensity):
         context = self._context(y if y is not None else source.labels, len(source))
         seed = self.seed_ if random_state is None else seed_of(random_state)
         check_factorises(self.model_, context, self._device)
-        model = (self.model_, self.units_, self.schema_, source, context)
+        model = (self._model, self.units_, self.schema_, source, context)
         if n is None:
             found = expected(*model, k, seed, self._device)
         else:
