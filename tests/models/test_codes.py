@@ -12,7 +12,16 @@ from latens import VAE
 from latens.distributions import Bernoulli, Categorical, MixtureOf, Normal
 from latens.models import Free, GumbelSoftmax, PlanarFlow, StandardNormal, UniformCodes, draw
 from latens.nn import MLP
-from latens.objectives import ELBO, Distortion, FreeBits, ImportanceWeighted, Rate, TotalCorrelation
+from latens.objectives import (
+    ELBO,
+    AdversarialMatching,
+    Distortion,
+    FreeBits,
+    GradientPenalty,
+    ImportanceWeighted,
+    Rate,
+    TotalCorrelation,
+)
 from latens.training import loop
 from latens.utils.errors import InputError
 
@@ -164,7 +173,9 @@ REFUSED = {
     "uniform codes of real numbers": (Normal("element"), UniformCodes(), None, "needs a posterior that makes them"),
     "learned codes of real numbers": (Normal("element"), Free(Categorical(3)), None, "makes real numbers; got a prior"),
     "importance weights": (GumbelSoftmax(3), None, ImportanceWeighted(5), "hard=False, or ELBO"),
-    "parts of the rate": (GumbelSoftmax(3), None, 2.0 * TotalCorrelation() + Rate(), "draws codes. Use Rate"),
+    "parts of the rate": (GumbelSoftmax(3), None, 2.0 * TotalCorrelation() + Rate(), "Codes draws codes"),
+    "a critic of latents": (GumbelSoftmax(3), None, Distortion() + AdversarialMatching(), "Codes draws codes"),
+    "a slope in a code": (GumbelSoftmax(3), None, ELBO() + GradientPenalty(), "Codes draws codes"),
     "a flow": (PlanarFlow(GumbelSoftmax(3)), None, None, "PlanarFlow transforms real numbers"),
     "relaxed rates by dimension": (GumbelSoftmax(3, hard=False), None, Distortion() + FreeBits(0.1), "by dimension"),
 }
@@ -206,6 +217,14 @@ def test_replayed_training_has_the_same_bits(name, monkeypatch):
         states.append(VAE(**REPLAYED[name], epochs=3, batch_size=40, **SMALL).fit(X).model_.state_dict())
         assert [r is not None for r in kept] == ([True] if steps == 0 else [])
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_a_row_with_a_missing_bit_scores_the_sum_over_both_values():
+    table = np.where(np.arange(len(X))[:, None] % 9 == np.arange(5), np.nan, X.astype(float))
+    vae = VAE(posterior=GumbelSoftmax(3), likelihood=Bernoulli(), epochs=5, **SMALL).fit(table)
+    off, on, open_ = (np.where(np.arange(5) == 1, value, X[:12]).astype(float) for value in (0, 1, np.nan))
+    whole = np.logaddexp(*(vae.score_samples(rows, k=20_000) for rows in (off, on)))
+    np.testing.assert_allclose(vae.score_samples(open_, k=20_000), whole, atol=0.05)
 
 
 def test_a_condition_stands_beside_the_codes():

@@ -120,7 +120,7 @@ def figure_lines(figures: dict[str, Any]) -> list[Line]:
         ("bits_per_dimension", "", "{:.4f} bits per dimension" + f" ({f'k = {k}; ' if k else ''}{of_data})"),
         ("distortion", "distortion", "{:.2f} nats"),
         ("rate", "rate", "{:.2f} nats"),
-        ("active_units", "active units", "{} of " + str(latents)),
+        ("active_units", "active units", "{}" + (f" of {latents}" if latents else "")),
         (
             "mutual_information",
             "mutual information",

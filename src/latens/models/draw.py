@@ -38,6 +38,20 @@ class Latent:
         """What p and q score: the value, unless the posterior quantises it."""
         return self.value if self.quantised is None else self.quantised
 
+    @property
+    def real(self) -> Tensor:
+        """The value of a choice among real numbers.
+
+        Raises:
+            InputError: it is a code, which has no place among others and carries no gradient.
+        """
+        if self.quantised is not None:
+            raise InputError(
+                f"A term of this objective looks at latents as real numbers; {type(self.q).__name__} draws codes. Leave "
+                "it out, or use a posterior such as Normal('element')."
+            )
+        return self.value
+
     @cached_property
     def log_q(self) -> Tensor:
         """log q(z | x), ``(K, B)`` nats."""
@@ -129,13 +143,7 @@ class Draw:
     @cached_property
     def log_aggregate(self) -> tuple[Tensor, Tensor]:
         """log q(z), ``(K, B)``, and log q(z_j), ``(K, B, L)``, of the posterior of all examples together, nats."""
-        for latent in self.latents:
-            if latent.quantised is not None:
-                raise InputError(
-                    f"The parts of the rate expect draws whose densities carry gradients; {type(latent.q).__name__} "
-                    "draws codes. Use Rate()."
-                )
-        return aggregate([z.value for z in self.latents], [z.q for z in self.latents], self.n_examples)
+        return aggregate([z.real for z in self.latents], [z.q for z in self.latents], self.n_examples)
 
     @cached_property
     def rate(self) -> Tensor:

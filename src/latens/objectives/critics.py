@@ -236,11 +236,11 @@ def codes(draw: Draw) -> Tensor:
     """All latents of an example as one vector, ``(K, B, L)``.
 
     Raises:
-        InputError: nothing is latent.
+        InputError: nothing is latent, or latents are integers.
     """
     if not draw.latents:
         raise InputError("This term looks at the latents, and the model has none.")
-    values = [latent.code for latent in draw.latents]
+    values = [latent.real for latent in draw.latents]
     return _joined(values, (*values[0].shape[:2], -1))
 
 

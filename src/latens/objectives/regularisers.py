@@ -121,8 +121,8 @@ class GradientPenalty(Objective):
             )
         learns = torch.is_grad_enabled()
         with torch.enable_grad():
-            moves = [torch.zeros_like(z.value, requires_grad=True) for z in draw.latents]
-            mean = mean_of(draw.decode([z.value + move for z, move in zip(draw.latents, moves)]))
+            moves = [torch.zeros_like(z.real, requires_grad=True) for z in draw.latents]
+            mean = mean_of(draw.decode([z.real + move for z, move in zip(draw.latents, moves)]))
             signs = torch.where(noise.uniform(mean.shape, mean) < 0.5, 1.0, -1.0).to(mean.dtype)
             slopes = torch.autograd.grad(mean, moves, signs, create_graph=learns, materialize_grads=True)
         return draw.expect(reduce(add, [slope.flatten(2).square().sum(-1) for slope in slopes]))
