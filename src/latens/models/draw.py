@@ -47,8 +47,8 @@ class Latent:
         """
         if self.quantised is not None:
             raise InputError(
-                f"A term of this objective looks at latents as real numbers; {type(self.q).__name__} draws codes. Leave "
-                "it out, or use a posterior such as Normal('element')."
+                f"A term of this objective looks at latents as real numbers; {type(self.q).__name__} draws codes. "
+                "Leave it out, or use a posterior such as Normal('element')."
             )
         return self.value
 
