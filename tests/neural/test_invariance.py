@@ -12,12 +12,15 @@ from latens import VAE, AutoEncoder
 from latens.data import load
 from latens.distributions import Bernoulli, DiscretizedLogistic, MixtureOf, Normal
 from latens.metrics import evaluate
+from latens.models import ConvLadder, Ladder
 from latens.nn import MLP, Conv
 
+pytestmark = pytest.mark.filterwarnings("ignore:posterior collapse")  # of three epochs
 RNG = np.random.default_rng(0)
 TABLE = RNG.integers(-9, 9, size=(600, 5)) * 0.5 + RNG.integers(0, 2, size=(600, 1)) * 3.0 + 0.25
 DIGITS = load_digits().images
 CONV = Conv((4, 8), blocks=1, patch=2, hidden=0)
+FEW = {"epochs": 3, "random_state": 0}
 SMALL = {"encoder": MLP((16,)), "decoder": MLP((16,)), "latents": 3, "epochs": 3, "random_state": 0}
 
 GAPS = np.where(np.random.default_rng(2).random(TABLE.shape) < 0.3, np.nan, TABLE)
@@ -27,6 +30,8 @@ FITS = {
     "gaps": lambda: (VAE(likelihood=Normal("element"), **SMALL), GAPS),
     "levels": lambda: (VAE(likelihood=MixtureOf(DiscretizedLogistic(17), 2), **SMALL), DIGITS),
     "convolution": lambda: (VAE(**SMALL | {"encoder": CONV, "decoder": CONV}), DIGITS[:200]),
+    "ladder": lambda: (VAE(hierarchy=Ladder((3, 2), width=16), likelihood=Normal("element"), **FEW), GAPS),
+    "ladder of images": lambda: (VAE(hierarchy=ConvLadder((1, 2), (4, 8), levels=2), **FEW), DIGITS[:200, 2:7, 1:5]),
 }
 
 

@@ -18,6 +18,7 @@ from latens.distributions import (
     Normal,
     Poisson,
 )
+from latens.models import ConvLadder, Ladder
 from latens.neural import base
 from latens.nn import MLP, Conv
 from latens.objectives import Distortion, FreeBits, ImportanceWeighted, Rate
@@ -30,6 +31,7 @@ BITS = (rng.random((60, 7)) < 0.4).astype(np.float32)
 COUNTS = rng.poisson(3.0, (60, 4))
 IMAGES = rng.integers(0, 256, (40, 7, 5), dtype=np.uint8)
 SMALL = {"encoder": MLP((8,)), "decoder": MLP((8,)), "latents": 2}
+LADDER = dict.fromkeys(SMALL) | {"hierarchy": Ladder((2, 1), width=8)}
 
 FITS = {
     "table": (TABLE, {}),
@@ -46,6 +48,9 @@ FITS = {
     "bf16": (BITS, {"precision": "bf16"}),
     "images": (IMAGES, {"encoder": Conv((4,), blocks=1), "decoder": Conv((4,), blocks=1)}),
     "mixtures": (IMAGES, {"likelihood": MixtureOf(DiscretizedLogistic(), 2)}),
+    "ladder": (BITS, LADDER),
+    "ladder, importance weighted": (BITS, LADDER | {"objective": ImportanceWeighted(3)}),
+    "ladder of images": (IMAGES, LADDER | {"hierarchy": ConvLadder((1, 1), (4, 4))}),
     "dropout, batch norm": (TABLE, {"encoder": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.2))}),
 }
 

@@ -27,10 +27,17 @@ _VALUES = 1_500_000
 
 @dataclass(frozen=True)
 class Traversal:
-    """Decoded points along one latent dimension, all others held where an example lies."""
+    """Decoded points along one latent dimension, all others held where an example lies.
+
+    Attributes:
+        dimension: which.
+        rows: what is decoded.
+        own_spread: whether steps are of the spread of the codes, around their mean, and not of a standard normal prior.
+    """
 
     dimension: int
     rows: np.ndarray
+    own_spread: bool
 
 
 @dataclass(frozen=True)
@@ -153,8 +160,7 @@ def multiplications(estimator: LatentDensity) -> int:
         nonlocal total
         total += module.weight.numel() * output[0].numel() // output.shape[1]  # type: ignore[operator]
 
-    decoder = estimator.model_.get_submodule("likelihood")
-    layers = [module for module in decoder.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+    layers = [module for module in estimator.model_.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
         y = None if estimator.condition_ is None else estimator.condition_.examples(1)
@@ -216,13 +222,13 @@ def _traversals(estimator: LatentDensity, source: Source, placed: Subset, shown:
     dimensions = np.argsort(-spread)[: min(TRAVERSED, _fitting(source.schema, 64) // 8 or 1)]
     code = estimator.transform(Subset(shown, np.arange(1)))[0]
     y = None if shown.labels is None or estimator.condition_ is None else shown.labels[0]
-    is_code = isinstance(estimator, AutoEncoder)
+    own_spread = isinstance(estimator, AutoEncoder) or estimator.model_.shapes is not None
     out: list[Traversal] = []
     for d in dimensions.tolist():
         if spread[d] < 0.05 and out:
             break
         points = np.repeat(code[None], STEPS, 0)
         steps = np.linspace(-REACH, REACH, STEPS)
-        points[:, d] = codes[:, d].mean() + steps * spread[d] if is_code else steps
-        out.append(Traversal(d, estimator.inverse_transform(points, y)))
+        points[:, d] = codes[:, d].mean() + steps * spread[d] if own_spread else steps
+        out.append(Traversal(d, estimator.inverse_transform(points, y), own_spread))
     return out

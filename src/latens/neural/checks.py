@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from latens.distributions import Family
+from latens.models import Hierarchy
 from latens.models.flow import LAYERS
 from latens.nn import MLP, Spec
 from latens.objectives import Objective, Players
@@ -71,8 +72,8 @@ def _condition(name: str, value: Any) -> None:
         raise InputError(f'{name} is "y" or left out; got {value!r}')
 
 
-_OPEN = {"latents", "likelihood", "prior", "encoder", "decoder", "condition", "epochs", "batch_size", "learning_rate"}
-_OPEN |= {"clip", "patience", "device", "transforms", "network"}
+_OPEN = {"latents", "likelihood", "prior", "encoder", "decoder", "condition", "epochs", "batch_size"}
+_OPEN |= {"hierarchy", "learning_rate", "clip", "patience", "device", "transforms", "network"}
 _CHECKS: dict[str, Check] = {
     "latents": _number(integer=True),
     "posterior": _a((Family, Spec), "a family such as Normal('element')"),
@@ -81,6 +82,7 @@ _CHECKS: dict[str, Check] = {
     "objective": _a((Objective, Players), "an objective such as ELBO() or Distortion() + 4.0 * Rate()"),
     "encoder": _a((Spec, nn.Module), _NETWORK),
     "decoder": _a((Spec, nn.Module), _NETWORK),
+    "hierarchy": _a(Hierarchy, "a hierarchy of latents such as Ladder((32, 16, 8))"),
     "transforms": _number(integer=True),
     "kind": lambda name, value: check_choice(name, value, tuple(LAYERS)),
     "bins": _number(integer=True, zero=True),

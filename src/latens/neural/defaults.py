@@ -6,6 +6,7 @@ Every choice comes with its reason, which ``latens check`` and ``latens train`` 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,12 @@ def latents(schema: Schema, n: int) -> Choice:
         return Choice(max(2, min(32, (size + 1) // 2)), f"half of {size} columns")
     value = min(16 if size <= 256 else 32 if size <= 1024 else 64, max(8, 2 ** int(math.log2(max(n, 50) / 50))))
     return Choice(value, f"{size} values an example, {n} examples")
+
+
+def levels(shapes: Sequence[tuple[int, ...]]) -> Choice:
+    """How many latent dimensions a hierarchy has."""
+    told = " + ".join(" x ".join(map(str, shape)) for shape in shapes)
+    return Choice(sum(map(math.prod, shapes)), f"{told}, from the top")
 
 
 def network(schema: Schema) -> Choice:

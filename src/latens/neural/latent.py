@@ -177,7 +177,10 @@ class LatentDensity(NeuralDensity):
         return torch.zeros(self.settings_["latents"], device=self._device)
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
-        """E_q[z | x], the posterior mean of each row, or the location or code that stands for it: ``(n, latents)``."""
+        """E_q[z | x], the posterior mean of each row, or the location or code that stands for it: ``(n, latents)``.
+
+        A hierarchy gives its levels side by side, from the top.
+        """
 
         def codes(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
             u, observed, _ = seen(self.units_, x)
@@ -223,7 +226,11 @@ class LatentDensity(NeuralDensity):
 
     def _cut(self, z: Tensor) -> list[Tensor]:
         """Latent points as the choices the model makes."""
-        return [z]
+        shapes = self.model_.shapes
+        if shapes is None:
+            return [z]
+        parts = z.split([math.prod(shape) for shape in shapes], 1)
+        return [part.unflatten(1, shape) for part, shape in zip(parts, shapes)]
 
 
 _LEARNED_DISTORTION = (

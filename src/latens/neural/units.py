@@ -46,10 +46,7 @@ class Units(nn.Module):
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example inside the model: ``(C, H, W)`` for images, ``(D,)`` for tables."""
-        shape = self.schema.shape
-        if self.schema.kind == "image":
-            return (1, *shape) if len(shape) == 2 else (shape[2], shape[0], shape[1])
-        return (math.prod(shape),)
+        return event_shape(self.schema)
 
     def forward(self, rows: Tensor) -> Tensor:
         """The user's rows ``(B, *shape)`` in the model's units ``(B, *event_shape)``."""
@@ -128,6 +125,18 @@ class Units(nn.Module):
         if observed is None:
             return entries.sum().float()
         return (entries.sum() - (entries * ~observed).flatten(1).sum(1)).float()
+
+
+def event_shape(schema: Schema) -> tuple[int, ...]:
+    """The shape of one example inside a model.
+
+    >>> event_shape(Schema("image", (28, 20), "uint8", 0.0, 255.0, 256))
+    (1, 28, 20)
+    """
+    shape = schema.shape
+    if schema.kind == "image":
+        return (1, *shape) if len(shape) == 2 else (shape[2], shape[0], shape[1])
+    return (math.prod(shape),)
 
 
 def units_for(source: Source, family: Family) -> Units:

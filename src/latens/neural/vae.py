@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from latens.data import Schema
 from latens.distributions import Family, Normal
 from latens.models import (
     CodeAutoencoder,
     Coder,
     Conditional,
+    Hierarchy,
     Model,
     StandardNormal,
     UniformCodes,
@@ -20,11 +22,14 @@ from latens.models import (
     code_posterior,
     unwrapped,
 )
+from latens.neural import defaults
+from latens.neural.base import Defaults
 from latens.neural.codes import check_codes, check_draws
 from latens.neural.completion import check_factorises, expected, sampled
 from latens.neural.latent import LatentDensity, Scored
 from latens.neural.rows import seed_of
 from latens.neural.scoring import log_likelihood
+from latens.neural.units import event_shape
 from latens.nn import Site, Spec
 from latens.objectives import ELBO, Objective, Players
 from latens.training import Schedule
@@ -47,6 +52,8 @@ class VAE(LatentDensity):
         prior: p(z); StandardNormal() if None, UniformCodes() for a posterior over codes.
         objective: what is minimised, such as ``Distortion() + 4.0 * Rate()``; ``Players(...)`` for one a part.
         encoder, decoder: a network specification, or an ``nn.Module`` of your own, which is copied.
+        hierarchy: several levels of latents, such as ``Ladder((32, 16, 8))`` or ``ConvLadder((1, 4), (32, 64))``, in
+            place of latents, posterior, prior, encoder and decoder.
         condition: "y" to learn p(x | y).
         epochs, batch_size, learning_rate: how long, how many rows a step, how large a step (a number or a schedule).
         weight_decay, clip, ema, precision: see :class:`latens.training.Recipe`.
@@ -79,6 +86,7 @@ class VAE(LatentDensity):
         objective: Objective | Players = ELBO(),
         encoder: Network = None,
         decoder: Network = None,
+        hierarchy: Hierarchy | None = None,
         condition: str | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -101,6 +109,7 @@ class VAE(LatentDensity):
         self.objective = objective
         self.encoder = encoder
         self.decoder = decoder
+        self.hierarchy = hierarchy
         self.condition = condition
         self.epochs = epochs
         self.batch_size = batch_size
@@ -119,7 +128,25 @@ class VAE(LatentDensity):
     def _objective(self) -> Objective | Players:
         return self.objective
 
+    def _defaults(self, schema: Schema, n: int, settings: dict[str, Any]) -> Defaults:
+        if self.hierarchy is None:
+            return super()._defaults(schema, n, settings)
+        also = [name for name in ("latents", "prior", "encoder", "decoder") if getattr(self, name) is not None]
+        if also or self.posterior != Normal("element"):
+            raise InputError(
+                f"{self.hierarchy} has latents, posterior, prior and networks of its own; leave out "
+                f"{' and '.join(also or ['posterior'])}."
+            )
+        shapes = self.hierarchy.shapes(event_shape(schema))
+        return {
+            "likelihood": lambda: defaults.likelihood(schema),
+            "latents": lambda: defaults.levels(shapes),
+            **self._pace(n, self.hierarchy.network, settings),
+        }
+
     def _build(self, site: Site) -> Model:
+        if self.hierarchy is not None:
+            return self.hierarchy.model(self.settings_["likelihood"], site)
         check_draws(self.posterior, self.objective.samples)
         natural = UniformCodes() if isinstance(self.posterior, Coder) else StandardNormal()
         return build(site, self.settings_, self.posterior, self.prior or natural)

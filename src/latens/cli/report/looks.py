@@ -88,7 +88,8 @@ def traversals(study: Study) -> str:
     """What a dimension means."""
     if not study.traversals:
         return ""
-    unit = "its standard deviation over the codes" if study.kind == "AutoEncoder" else "the prior's standard deviation"
+    own = study.traversals[0].own_spread
+    unit = "its standard deviation over the codes" if own else "the prior's standard deviation"
     lead = (
         f"Each row moves one latent dimension from −{REACH:g} to {REACH:g}, in units of {unit}, and holds all others "
         "where one example lies. What changes along a row is what that dimension means."
