@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from latens.distributions.base import Distribution, Family, Shape
+from latens.utils.errors import InputError
 
 
 class Point(Distribution):
@@ -23,7 +24,10 @@ class Point(Distribution):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Refused: a point has no density."""
-        raise NotImplementedError("A deterministic posterior has no density over z; use a VAE for one.")
+        raise InputError(
+            "A deterministic posterior has no density over z, so no rate and no score of x: train it by Distortion() "
+            "and a term such as MMD() or LatentL2(), and judge it by reconstruction_error; or use Normal('element')."
+        )
 
     def rsample(self, shape: Shape = ()) -> Tensor:
         """The value, ``shape`` times."""

@@ -25,7 +25,8 @@ class ELBO(Objective):
 
     Args:
         gradient: "total", or "path" (sticking the landing): without the score of q, whose mean is zero. The value is
-            the same; the noise of the gradient vanishes where q is the exact posterior.
+            the same; the noise of the gradient vanishes where q is the exact posterior. Far from it, early in training,
+            the closed form of the rate has the quieter gradient.
 
     References:
         Kingma and Welling, *Auto-encoding variational Bayes*, 2014; Roeder, Wu and Duvenaud, *Sticking the landing*,
