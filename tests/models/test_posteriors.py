@@ -14,14 +14,18 @@ from latens.distributions import Family, MixtureOf, MultivariateNormal, Normal, 
 from latens.models import (
     Conditional,
     CouplingFlow,
+    ExemplarPrior,
     Free,
+    GumbelSoftmax,
     InverseAutoregressiveFlow,
     PlanarFlow,
     RadialFlow,
     StandardNormal,
     StandardPoincare,
     SylvesterFlow,
+    UniformCodes,
     UniformSphere,
+    VampPrior,
     draw,
     encode,
 )
@@ -229,7 +233,9 @@ MISMATCHED = {
     "plane and sphere": (Normal("element"), UniformSphere(), "prior=StandardNormal()"),
     "ball and plane": (PoincareNormal(), StandardNormal(), "prior=StandardPoincare(1)"),
     "two curvatures": (PoincareNormal(2.0), StandardPoincare(), "prior=StandardPoincare(2)"),
-    "a flow on the sphere": (PlanarFlow(VonMisesFisher()), UniformSphere(), "pushes real vectors"),
+    "a flow on the sphere": (PlanarFlow(VonMisesFisher()), UniformSphere(), "draws from the sphere"),
+    "a flow on codes": (PlanarFlow(GumbelSoftmax(3)), UniformCodes(), "makes codes"),
+    "exemplars": (PoincareNormal(), ExemplarPrior(5), "prior=StandardPoincare(1)"),
 }
 
 
@@ -248,6 +254,25 @@ def test_a_prior_on_the_sphere_may_be_learned():
     points, log_weight = sphere()
     log_prob = vae.model_.prior().log_prob(points.float()).double()
     assert (log_prob + log_weight).logsumexp(0).item() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("posterior", [VonMisesFisher(), PoincareNormal()], ids=repr)
+def test_a_prior_may_be_made_of_posteriors_of_any_space(posterior):
+    vae = VAE(**ESTIMATORS | {"latents": 3}, posterior=posterior, prior=VampPrior(4)).fit(ROWS)
+    assert vae.model_.prior().space == vae.model_.posterior(torch.zeros(1, 3)).space
+    assert np.isfinite(vae.score_samples(ROWS, k=4)).all()
+
+
+@every
+def test_single_precision_scores_as_double(name):
+    model = model_of(CASES[name])
+
+    def scores(model, x):
+        with torch.no_grad(), noise.keyed([np.random.default_rng(r) for r in range(3)]):
+            return draw(model, x, 200).log_weight.double()
+
+    double = scores(model, X)
+    torch.testing.assert_close(scores(model.float(), X.float()), double, rtol=1e-3, atol=2e-3)
 
 
 def test_points_of_a_sphere_are_no_rows():

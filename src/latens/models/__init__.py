@@ -13,7 +13,7 @@ from latens.models.conditional import Conditional, ConditionalDistribution, Free
 from latens.models.draw import Draw, Latent, draw
 from latens.models.fitted import FittedDistribution, Reprised
 from latens.models.flow import Explicit, NormalizingFlow
-from latens.models.handlers import clamp, encode, locate, sample
+from latens.models.handlers import check_spaces, clamp, encode, locate, sample
 from latens.models.hierarchical import ConvLadder, Hierarchical, Hierarchy, Ladder
 from latens.models.posteriors import (
     CouplingFlow,
@@ -24,7 +24,7 @@ from latens.models.posteriors import (
     SylvesterFlow,
 )
 from latens.models.priors import ExemplarPrior, VampPrior
-from latens.models.spaces import StandardPoincare, UniformSphere, check_spaces, probe
+from latens.models.spaces import StandardPoincare, UniformSphere
 from latens.models.vae import VariationalAutoencoder
 from latens.models.wrapped import Wrapped, unwrapped
 
@@ -70,7 +70,6 @@ __all__ = [
     "draw",
     "encode",
     "locate",
-    "probe",
     "sample",
     "unwrapped",
 ]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from latens.distributions import Distribution
 from latens.models.base import Choose, Model
+from latens.utils.errors import InputError
 
 
 def sample(model: Model, n: int, *, context: Tensor | None = None) -> Distribution:
@@ -79,3 +80,22 @@ def locate(model: Model, x: Tensor, **given: Tensor | None) -> tuple[list[Tensor
 
     likelihood = model(choose, x, **given)
     return means, likelihood
+
+
+def check_spaces(model: Model, x: Tensor, **given: Tensor | None) -> None:
+    """Refuses a posterior and a prior whose draws lie in different spaces: no divergence between them is defined.
+
+    Raises:
+        InputError: naming both spaces, and the prior that fits.
+    """
+
+    def choose(p: Distribution, q: Distribution | None) -> Tensor:
+        q = p if q is None else q
+        if q.space != p.space:
+            raise InputError(
+                f"The posterior draws from {q.space.name} and the prior from {p.space.name}: no divergence between the "
+                f"two is defined. Use prior={q.space.prior}, or another posterior."
+            )
+        return p.embed(q.location)
+
+    model(choose, x, **given)

@@ -32,7 +32,6 @@ from latens.distributions import (
 )
 from latens.models.conditional import Conditional, ConditionalDistribution
 from latens.models.flow import AutoregressiveLayer, CouplingLayer, Element, Layer, Mixing
-from latens.models.spaces import probe
 from latens.models.wrapped import Wrapped
 from latens.nn import MLP, Site, Spec
 from latens.utils.errors import InputError
@@ -136,6 +135,8 @@ class FlowPosterior(ConditionalDistribution):
     ) -> Distribution:
         """The base pushed through f; leading axes of ``c`` become the batch shape."""
         q = self.base(c, observed=observed, context=context)
+        if q.space != REAL:
+            raise InputError(f"A flow of a posterior pushes real vectors; its base draws from {q.space.name}.")
         h = None if self.context is None else self.context(c, observed=observed, context=context).location
         f = Composed([layer(h) for layer in self.layers])
         return Transformed(q, Inverse(f), () if h is None else tuple(h.shape[:-1]))
@@ -174,8 +175,6 @@ class PosteriorFlow(Wrapped, ABC):
         given = replace(site, event_shape=(self.context,), events=None)
         context = Conditional(Delta(), self.encoder).build(given) if self.context else None
         base: ConditionalDistribution = site.modules["posterior"]  # type: ignore[assignment]
-        if probe(base, site).space != REAL:
-            raise InputError(f"{type(self).__name__} pushes real vectors; its base {self.base} draws from other ones.")
         return FlowPosterior(base, self.layers(prod(site.event_shape)), context)
 
 
@@ -241,7 +240,8 @@ class SylvesterFlow(PosteriorFlow):
 class InverseAutoregressiveFlow(PosteriorFlow):
     """q(z | x) of z = f(z_0), z_i an increasing function of z_0i whose parameters come from z_01 .. z_0(i-1).
 
-    A draw and its log density are one pass; the density of any other z takes as many passes as there are latents.
+    A draw and its log density are one pass; the density of any other z, which gradient="path" asks for, takes as many
+    passes as there are latents.
 
     Args:
         base, transforms, context, encoder: see :class:`PosteriorFlow`.

@@ -92,7 +92,7 @@ class ExemplarDistribution(OfPosteriors):
         """The prior of each row of x without that row, where it is an exemplar, batch shape ``(B,)``."""
         components = self.components()
         own = self._same(x)
-        return NormalMixture(components.mean.new_zeros(own.shape).masked_fill(own, -torch.inf), components)
+        return NormalMixture(components.location.new_zeros(own.shape).masked_fill(own, -torch.inf), components)
 
     def _same(self, x: Tensor) -> Tensor:
         """Which exemplar a row is, ``(B, K)``: rows that are equal have equal projections, and others have not."""

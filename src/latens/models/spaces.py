@@ -1,18 +1,17 @@
-"""Latents that are no real vectors: the usual priors there, and whether a posterior and a prior lie in one space."""
+"""Priors of latents that are no real vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from latens.distributions import Distribution, Family, SphereUniform, standard_poincare
+from latens.distributions import Distribution, SphereUniform, standard_poincare
 from latens.models.conditional import ConditionalDistribution
 from latens.nn import Site, Spec
-from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
 
 
@@ -78,35 +77,3 @@ class StandardPoincare(Spec):
     def build(self, site: Site) -> FixedDistribution:
         """No parameters."""
         return FixedDistribution(site.event_shape, partial(standard_poincare, curvature=self.curvature))
-
-
-def probe(module: ConditionalDistribution, site: Site) -> Distribution:
-    """What the module says of two rows of zeros, if it is given rows; nothing is drawn, and it stays as it is."""
-    rows = None if site.context_shape is None else torch.zeros(2, *site.context_shape)
-    beside = None if site.beside is None else torch.zeros(2, *site.beside)
-    training = module.training
-    with torch.no_grad():
-        q = module.eval()(rows, context=beside)
-    module.train(training)
-    return q
-
-
-def check_spaces(
-    spec: Family | Spec, posterior: ConditionalDistribution, prior: ConditionalDistribution, site: Site
-) -> None:
-    """Refuses a posterior and a prior whose draws lie in different spaces, so that no divergence is defined.
-
-    Args:
-        spec: the posterior as the user wrote it.
-        posterior, prior: the modules.
-        site: where the posterior was built.
-
-    Raises:
-        InputError: naming both spaces, and the prior that fits.
-    """
-    q, p = probe(posterior, site), probe(prior, replace(site, context_shape=None))
-    if q.space != p.space:
-        raise InputError(
-            f"{spec} draws from {q.space.name}, and the prior from {p.space.name}: no divergence between the two is "
-            f"defined. Use prior={q.space.prior}, or another posterior."
-        )

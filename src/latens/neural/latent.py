@@ -17,12 +17,13 @@ from torch import Tensor
 from latens.data import Schema, Source
 from latens.density import DensityEstimator
 from latens.distributions import Distribution, Family, noise, standard_normal
-from latens.models import FittedDistribution, Model, Reprised, clamp, encode, locate, sample
+from latens.models import FittedDistribution, Model, Reprised, check_spaces, clamp, encode, locate, sample
 from latens.neural import defaults
 from latens.neural.base import Defaults, Network, NeuralDensity
 from latens.neural.progress import active_units
 from latens.neural.scoring import seen, squared_error
 from latens.neural.task import Task
+from latens.nn import Site
 from latens.utils.errors import InputError
 from latens.utils.random import row_streams
 
@@ -94,6 +95,15 @@ class LatentDensity(NeuralDensity):
         if hasattr(self, "prior_"):
             del self.prior_
         super()._set_up(source, y)
+
+    def _untrained(self, site: Site) -> Model:
+        """The model, once it is known that its posterior and its prior lie in one space."""
+        model = super()._untrained(site).eval()
+        rows = torch.zeros(2, *site.event_shape, device=self._device)
+        beside = None if site.beside is None else torch.zeros(2, *site.beside, device=self._device)
+        with torch.no_grad(), torch.random.fork_rng():
+            check_spaces(model, rows, context=beside)
+        return model.train()
 
     def _finish(self, task: Task, rows: Any) -> None:
         """Sets what has a closed form over all rows, and says so if the latents carry nothing."""

@@ -18,7 +18,6 @@ from latens.models import (
     StandardNormal,
     UniformCodes,
     VariationalAutoencoder,
-    check_spaces,
     code_posterior,
     unwrapped,
 )
@@ -259,7 +258,5 @@ def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior:
     check_codes(posterior, modules["prior"])
     for wrapper in wrappers:
         modules["posterior"] = wrapper.build(inference)
-    if not coder:
-        check_spaces(posterior, modules["posterior"], modules["prior"], inference)  # type: ignore[arg-type]
     kind = CodeAutoencoder if coder else VariationalAutoencoder
     return kind(modules["posterior"], likelihood, modules["prior"])  # type: ignore[arg-type]
