@@ -9,11 +9,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy.stats import entropy
 from sklearn.datasets import load_digits
 
 from latens import VAE
 from latens.data import load
 from latens.distributions import Categorical
+from latens.metrics import evaluate
 from latens.models import FiniteScalar, Free, GumbelSoftmax, UniformCodes, VectorQuantised
 from latens.models.codebook import Codebook
 from latens.neural.task import Task
@@ -272,6 +274,17 @@ def test_scores_are_the_joint_mass_of_row_and_code_and_a_lower_bound(posterior, 
         seen = vae.transform(X).astype(int)
         worth = model.prior().log_prob(torch.from_numpy(seen).float()).mean().item()
         assert worth > -n * np.log(posterior.classes) + 0.02
+
+
+def test_the_information_of_certain_codes_is_their_entropy():
+    vae = fitted(VectorQuantised(4, 2), 4, latents=2)
+    figures = evaluate(vae, BITS[:500])
+    _, counts = np.unique(vae.transform(BITS[:500]), axis=0, return_counts=True)
+    assert len(counts) > 3
+    assert figures.mutual_information == pytest.approx(entropy(counts), rel=1e-5)
+    assert figures.k == 1
+    assert figures.log_likelihood == pytest.approx(vae.score(BITS[:500]), rel=1e-6)
+    assert figures.negative_elbo == pytest.approx(-figures.log_likelihood, rel=1e-5)
 
 
 def test_codebooks_follow_training_and_nothing_else():

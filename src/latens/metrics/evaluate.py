@@ -105,6 +105,7 @@ def evaluate(estimator: NeuralDensity, X: Any, y: Any = None, *, k: int | None =
     labels = y if y is not None else source.labels
     if not isinstance(estimator, LatentDensity):
         return _exact(estimator, estimator.score_samples(source, labels))
+    k = estimator._draws(k)
     context = estimator._context(labels, len(source))
     found = _Pass(estimator, k).over(source, context)
     return _summary(estimator, found, k, len(source), _information(estimator, source, context, found.get("z")))

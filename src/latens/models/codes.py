@@ -200,7 +200,7 @@ class GumbelSoftmax(Coder):
     biased, less at low temperatures t, where it varies more. KL(q || p) is a sum over the classes, exact, as is its
     gradient. With ``hard=False`` training sees the softmax itself, with its density under the relaxed posterior and
     prior: an exact bound of another, relaxed model, which serves importance weights too. Scores, samples and held-out
-    figures are those of the discrete model in any case.
+    figures are those of the discrete model in any case. Codes are given up easily: let the rate begin light.
 
     Args:
         classes: C.

@@ -186,6 +186,10 @@ class LatentDensity(NeuralDensity):
     def _origin(self) -> Tensor:
         return torch.zeros(self.settings_["latents"], device=self._device)
 
+    def _draws(self, k: int) -> int:
+        """How many of k draws an example differ: a code that is certain is drawn once."""
+        return k
+
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """E_q[z | x], the posterior mean of each row, or the location or code that stands for it: ``(n, latents)``.
 

@@ -163,6 +163,9 @@ class VAE(LatentDensity):
     def _n_features_out(self) -> int:
         return self.settings_["latents"] * (self._coder.stages if self._coder else 1)
 
+    def _draws(self, k: int) -> int:
+        return 1 if self._coder and self._coder.certain else k
+
     def _points(self, Z: Any) -> np.ndarray:
         points = super()._points(Z)
         if self._coder and not ((points >= 0) & (points < self._coder.classes) & (points == np.rint(points))).all():
@@ -187,7 +190,7 @@ class VAE(LatentDensity):
         source = self._source(X)
         k = self.score_samples_k if k is None else k
         check_positive("k", k, integer=True)
-        k = 1 if self._coder and self._coder.certain else k
+        k = self._draws(k)
         context = self._context(y if y is not None else source.labels, len(source))
         return log_likelihood(self._model, self.units_, self.schema_, source, context, k, self.seed_, self._device)
 
