@@ -20,7 +20,11 @@ from latens.utils.text import text
 DOCS = Path(__file__).parents[1] / "docs"
 X = load_digits().images[:300]
 SMALL = {"latents": 4, "encoder": MLP((32,)), "decoder": MLP((32,)), "network": MLP((16,))}
-UNSCORED = {"autoencoder": "Use reconstruction_error"}
+UNSCORED = {
+    "autoencoder": "Use reconstruction_error",
+    "adversarial_autoencoder": "posterior has no density",
+    "vae_gan": "learned distortion alone",
+}
 """Presets without a density, and what they say of it."""
 
 

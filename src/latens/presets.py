@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from latens.distributions import MixtureOf, Normal
+from latens.distributions import Delta, MixtureOf, Normal
 from latens.models import (
     AutoregressiveCodes,
     CouplingFlow,
@@ -32,20 +32,26 @@ from latens.models import (
 from latens.neural import VAE, AutoEncoder, Flow
 from latens.objectives import (
     ELBO,
+    AdversarialMatching,
+    AdversarialTotalCorrelation,
     Capacity,
     Commitment,
     DimensionwiseKL,
     Distortion,
     FreeBits,
     ImportanceWeighted,
+    LearnedDistortion,
     MutualInformation,
+    Players,
     Rate,
     Renyi,
     TotalCorrelation,
 )
-from latens.training import Cyclical, Linear
+from latens.training import Cyclical, Linear, WhileGrowing
 
 __all__ = [
+    "adversarial_autoencoder",
+    "aggressive_vae",
     "annealed_vae",
     "autoencoder",
     "beta_tcvae",
@@ -58,6 +64,7 @@ __all__ = [
     "cyclical_vae",
     "doubly_reparameterised_iwae",
     "exemplar_vae",
+    "factor_vae",
     "finite_scalar_vae",
     "flow_prior_vae",
     "free_bits_vae",
@@ -68,6 +75,7 @@ __all__ = [
     "mixture_prior_vae",
     "neural_spline_flow",
     "optimal_sigma_vae",
+    "piwae",
     "planar_flow_vae",
     "radial_flow_vae",
     "real_nvp",
@@ -77,6 +85,7 @@ __all__ = [
     "sticking_the_landing",
     "sylvester_flow_vae",
     "vae",
+    "vae_gan",
     "vamp_prior_vae",
     "vq_vae",
 ]
@@ -149,6 +158,39 @@ def beta_tcvae(beta: float = 6.0, **settings: Any) -> VAE:
     """Chen et al., *Isolating sources of disentanglement in variational autoencoders*, 2018."""
     return VAE(
         **{"objective": Distortion() + MutualInformation() + beta * TotalCorrelation() + DimensionwiseKL(), **settings}
+    )
+
+
+# -- several players, and critics --------------------------------------------------------------------------------------
+
+
+def piwae(m: int = 8, k: int = 8, **settings: Any) -> VAE:
+    """Rainforth et al., *Tighter variational bounds are not necessarily better*, 2018."""
+    return VAE(**{"objective": Players(posterior=ImportanceWeighted(k, m), rest=ImportanceWeighted(k * m)), **settings})
+
+
+def aggressive_vae(steps: int = 10, **settings: Any) -> VAE:
+    """He et al., *Lagging inference networks and posterior collapse in variational autoencoders*, 2019."""
+    return VAE(**{"objective": Players(posterior=ELBO(), steps=WhileGrowing("mutual_information", steps)), **settings})
+
+
+def factor_vae(gamma: float = 6.0, **settings: Any) -> VAE:
+    """Kim and Mnih, *Disentangling by factorising*, 2018."""
+    return VAE(**{"objective": ELBO() + gamma * AdversarialTotalCorrelation(), **settings})
+
+
+def adversarial_autoencoder(weight: float = 1.0, **settings: Any) -> VAE:
+    """Makhzani et al., *Adversarial autoencoders*, 2016."""
+    return VAE(**{"posterior": Delta(), "objective": Distortion() + weight * AdversarialMatching(), **settings})
+
+
+def vae_gan(realism: float = 1.0, **settings: Any) -> VAE:
+    """Larsen et al., *Autoencoding beyond pixels using a learned similarity metric*, 2016."""
+    return VAE(
+        **{
+            "objective": Players(posterior=LearnedDistortion() + Rate(), rest=LearnedDistortion(realism=realism)),
+            **settings,
+        }
     )
 
 

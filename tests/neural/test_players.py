@@ -224,3 +224,23 @@ def test_matching_needs_no_density_of_the_posterior():
     model = fitted(Distortion() + AdversarialMatching(CRITIC), posterior=Delta())
     assert model.sample(3).shape == (3, 7)
     assert "rate" not in model.history_.rows[0]
+
+
+@pytest.mark.parametrize("name", ["factor", "matching", "vae-gan"])
+def test_missing_entries_and_conditions_reach_the_critics(name):
+    X = rng.normal(size=(60, 3)).astype(np.float32)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    settings = {**SMALL, "likelihood": None, "condition": "y", "epochs": 2, "batch_size": 16}
+    model = VAE(**settings, objective=OBJECTIVES[name]).fit(X, rng.integers(0, 2, 60))
+    assert all(np.isfinite(row["critic_loss"]) and np.isfinite(row["loss"]) for row in model.history_.rows)
+
+
+def test_what_is_missing_looks_like_its_reconstruction():
+    """No critic can tell what was never seen."""
+    X = np.where(rng.random((60, 3)) < 0.5, np.nan, rng.normal(size=(60, 3))).astype(np.float32)
+    model = VAE(**{**SMALL, "likelihood": None}, objective=LearnedDistortion(CRITIC) + ELBO(), epochs=1).fit(X)
+    rows = torch.from_numpy(X[:20])
+    d = model._task(model.model_, ResidentBatches(rows)).draw((rows,))
+    found, made = LearnedDistortion(CRITIC).reference(d)[0], d.likelihood.mean[0]
+    assert torch.equal(found == made, rows.isnan())
+    assert torch.equal(found[~rows.isnan()], d.x[~rows.isnan()])

@@ -194,6 +194,7 @@ class VAE(LatentDensity):
         context = self._context(y if y is not None else source.labels, len(source))
         return log_likelihood(self._model, self.units_, self.schema_, source, context, k, self.seed_, self._device)
 
+    @Scored
     def complete(
         self, X: Any, n: int | None = None, *, y: Any = None, k: int | None = None, random_state: Any = None
     ) -> np.ndarray:
