@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from latens.distributions import Delta, MixtureOf, Normal
+from latens.distributions import Delta, MixtureOf, MultivariateNormal, Normal, PoincareNormal, VonMisesFisher
 from latens.models import (
     AutoregressiveCodes,
     CouplingFlow,
@@ -25,13 +25,17 @@ from latens.models import (
     NormalizingFlow,
     PlanarFlow,
     RadialFlow,
+    StandardPoincare,
     SylvesterFlow,
+    UniformSphere,
     VampPrior,
     VectorQuantised,
 )
 from latens.neural import VAE, AutoEncoder, Flow
 from latens.objectives import (
+    DIP,
     ELBO,
+    MMD,
     AdversarialMatching,
     AdversarialTotalCorrelation,
     Capacity,
@@ -39,12 +43,16 @@ from latens.objectives import (
     DimensionwiseKL,
     Distortion,
     FreeBits,
+    GradientPenalty,
     ImportanceWeighted,
+    LatentL2,
     LearnedDistortion,
+    MultiscaleSSIM,
     MutualInformation,
     Players,
     Rate,
     Renyi,
+    SlicedWasserstein,
     TotalCorrelation,
 )
 from latens.training import Cyclical, Linear, WhileGrowing
@@ -62,32 +70,42 @@ __all__ = [
     "concrete_vae",
     "coupling_flow_vae",
     "cyclical_vae",
+    "dip_vae",
     "doubly_reparameterised_iwae",
     "exemplar_vae",
     "factor_vae",
     "finite_scalar_vae",
     "flow_prior_vae",
     "free_bits_vae",
+    "full_covariance_vae",
+    "hyperspherical_vae",
     "iaf_vae",
+    "info_vae",
     "iwae",
     "masked_autoregressive_flow",
     "miwae",
     "mixture_prior_vae",
+    "ms_ssim_vae",
     "neural_spline_flow",
     "optimal_sigma_vae",
     "piwae",
     "planar_flow_vae",
+    "poincare_vae",
     "radial_flow_vae",
     "real_nvp",
+    "regularised_autoencoder",
     "renyi_vae",
     "residual_vq_vae",
     "sigma_vae",
+    "sliced_wasserstein_autoencoder",
+    "smooth_autoencoder",
     "sticking_the_landing",
     "sylvester_flow_vae",
     "vae",
     "vae_gan",
     "vamp_prior_vae",
     "vq_vae",
+    "wasserstein_autoencoder",
 ]
 
 
@@ -161,40 +179,61 @@ def beta_tcvae(beta: float = 6.0, **settings: Any) -> VAE:
     )
 
 
-# -- several players, and critics --------------------------------------------------------------------------------------
-
-
-def piwae(m: int = 8, k: int = 8, **settings: Any) -> VAE:
-    """Rainforth et al., *Tighter variational bounds are not necessarily better*, 2018."""
-    return VAE(**{"objective": Players(posterior=ImportanceWeighted(k, m), rest=ImportanceWeighted(k * m)), **settings})
-
-
-def aggressive_vae(steps: int = 10, **settings: Any) -> VAE:
-    """He et al., *Lagging inference networks and posterior collapse in variational autoencoders*, 2019."""
-    return VAE(**{"objective": Players(posterior=ELBO(), steps=WhileGrowing("mutual_information", steps)), **settings})
-
-
 def factor_vae(gamma: float = 6.0, **settings: Any) -> VAE:
     """Kim and Mnih, *Disentangling by factorising*, 2018."""
     return VAE(**{"objective": ELBO() + gamma * AdversarialTotalCorrelation(), **settings})
 
 
-def adversarial_autoencoder(weight: float = 1.0, **settings: Any) -> VAE:
-    """Makhzani et al., *Adversarial autoencoders*, 2016."""
-    return VAE(**{"posterior": Delta(), "objective": Distortion() + weight * AdversarialMatching(), **settings})
+def dip_vae(kind: str = "II", **settings: Any) -> VAE:
+    """Kumar, Sattigeri and Balakrishnan, *Variational inference of disentangled latent concepts*, 2018."""
+    return VAE(**{"objective": ELBO() + DIP(kind), **settings})
+
+
+def info_vae(alpha: float = 0.0, weight: float = 1000.0, **settings: Any) -> VAE:
+    """Zhao, Song and Ermon, *InfoVAE: balancing learning and inference in variational autoencoders*, 2019."""
+    return VAE(**{"objective": Distortion() + (1.0 - alpha) * Rate() + (alpha + weight - 1.0) * MMD(), **settings})
+
+
+def piwae(m: int = 8, k: int = 8, **settings: Any) -> VAE:
+    """Rainforth et al., *Tighter variational bounds are not necessarily better*, 2018: PIWAE."""
+    return VAE(**{"objective": Players(posterior=ImportanceWeighted(k, m), rest=ImportanceWeighted(k * m)), **settings})
+
+
+def aggressive_vae(steps: int = 10, **settings: Any) -> VAE:
+    """He et al., *Lagging inference networks and posterior collapse in variational autoencoders*, 2019."""
+    pace = WhileGrowing("mutual_information", steps)
+    return VAE(**{"objective": Players(posterior=ELBO(), rest=ELBO(), steps=pace), **settings})
+
+
+def ms_ssim_vae(weight: float = 1000.0, window: int = 11, **settings: Any) -> VAE:
+    """Snell et al., *Learning to generate images with perceptual similarity metrics*, 2017."""
+    return VAE(
+        **{"objective": weight * MultiscaleSSIM(window=window) + Rate(), "likelihood": Normal("optimal"), **settings}
+    )
 
 
 def vae_gan(realism: float = 1.0, **settings: Any) -> VAE:
     """Larsen et al., *Autoencoding beyond pixels using a learned similarity metric*, 2016."""
-    return VAE(
-        **{
-            "objective": Players(posterior=LearnedDistortion() + Rate(), rest=LearnedDistortion(realism=realism)),
-            **settings,
-        }
-    )
+    players = Players(posterior=LearnedDistortion() + Rate(), rest=LearnedDistortion(realism=realism))
+    return VAE(**{"objective": players, **settings})
 
 
 # -- the posterior ----------------------------------------------------------------------------------------------------
+
+
+def full_covariance_vae(**settings: Any) -> VAE:
+    """Kingma and Welling, *An introduction to variational autoencoders*, 2019, section 2.5."""
+    return VAE(**{"posterior": MultivariateNormal(), **settings})
+
+
+def hyperspherical_vae(**settings: Any) -> VAE:
+    """Davidson et al., *Hyperspherical variational auto-encoders*, 2018."""
+    return VAE(**{"posterior": VonMisesFisher(), "prior": UniformSphere(), **settings})
+
+
+def poincare_vae(**settings: Any) -> VAE:
+    """Mathieu et al., *Continuous hierarchical representations with Poincare variational auto-encoders*, 2019."""
+    return VAE(**{"posterior": PoincareNormal(), "prior": StandardPoincare(), **settings})
 
 
 def planar_flow_vae(transforms: int = 8, **settings: Any) -> VAE:
@@ -297,6 +336,31 @@ def flow_prior_vae(transforms: int = 3, **settings: Any) -> VAE:
 
 
 # -- no density over the code, or no code at all ----------------------------------------------------------------------
+
+
+def adversarial_autoencoder(weight: float = 1.0, **settings: Any) -> VAE:
+    """Makhzani et al., *Adversarial autoencoders*, 2016."""
+    return VAE(**{"posterior": Delta(), "objective": Distortion() + weight * AdversarialMatching(), **settings})
+
+
+def wasserstein_autoencoder(weight: float = 100.0, **settings: Any) -> VAE:
+    """Tolstikhin et al., *Wasserstein auto-encoders*, 2018, with the maximum mean discrepancy."""
+    return VAE(**{"posterior": Delta(), "objective": Distortion() + weight * MMD(), **settings})
+
+
+def sliced_wasserstein_autoencoder(weight: float = 10.0, **settings: Any) -> VAE:
+    """Kolouri et al., *Sliced Wasserstein auto-encoders*, 2019."""
+    return VAE(**{"posterior": Delta(), "objective": Distortion() + weight * SlicedWasserstein(), **settings})
+
+
+def regularised_autoencoder(beta: float = 1e-2, decay: float = 1e-3, **settings: Any) -> AutoEncoder:
+    """Ghosh et al., *From variational to deterministic autoencoders*, 2020: RAE-L2."""
+    return AutoEncoder(**{"objective": Distortion() + beta * LatentL2(), "weight_decay": decay, **settings})
+
+
+def smooth_autoencoder(beta: float = 1e-2, penalty: float = 1e-2, **settings: Any) -> AutoEncoder:
+    """Ghosh et al., *From variational to deterministic autoencoders*, 2020: RAE-GP."""
+    return AutoEncoder(**{"objective": Distortion() + beta * LatentL2() + penalty * GradientPenalty(), **settings})
 
 
 def autoencoder(**settings: Any) -> AutoEncoder:
