@@ -51,6 +51,8 @@ def row(name: str) -> str:
         parts = ["no code", f"`{text(made)}`, exactly", "", ""]
     else:
         parts = [_cell(made, type(made)(), part) for part in PARTS]
+        if getattr(made, "hierarchy", None) is not None:
+            parts[0] = parts[2] = f"`{text(made.hierarchy)}`"
     cells = [f"`{_call(name)}`", _paper(name), *parts]
     return "| " + " | ".join(cells) + " |"
 

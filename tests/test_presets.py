@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 import re
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +39,10 @@ def small(name: str, **settings):
     make = partial(getattr(presets, name), **OWN.get(name, {}))
     known = make().get_params(deep=False)
     given = {key: value for key, value in SMALL.items() if key in known and known[key] is None}
+    if known.get("hierarchy") is not None:
+        sizes = {"width": 32, "channels": (8, 8, 8), "levels": 2}
+        fewer = {key: value for key, value in sizes.items() if hasattr(known["hierarchy"], key)}
+        given = {"hierarchy": replace(known["hierarchy"], **fewer)}
     return make(epochs=8, batch_size=25, learning_rate=3e-3, random_state=0, **given, **settings)
 
 

@@ -16,12 +16,14 @@ from typing import Any
 from latens.distributions import Delta, MixtureOf, MultivariateNormal, Normal, PoincareNormal, VonMisesFisher
 from latens.models import (
     AutoregressiveCodes,
+    ConvLadder,
     CouplingFlow,
     ExemplarPrior,
     FiniteScalar,
     Free,
     GumbelSoftmax,
     InverseAutoregressiveFlow,
+    Ladder,
     NormalizingFlow,
     PlanarFlow,
     RadialFlow,
@@ -82,6 +84,7 @@ __all__ = [
     "iaf_vae",
     "info_vae",
     "iwae",
+    "ladder_vae",
     "masked_autoregressive_flow",
     "miwae",
     "mixture_prior_vae",
@@ -104,6 +107,7 @@ __all__ = [
     "vae",
     "vae_gan",
     "vamp_prior_vae",
+    "very_deep_vae",
     "vq_vae",
     "wasserstein_autoencoder",
 ]
@@ -333,6 +337,19 @@ def exemplar_vae(k: int = 500, **settings: Any) -> VAE:
 def flow_prior_vae(transforms: int = 3, **settings: Any) -> VAE:
     """Chen et al., *Variational lossy autoencoder*, 2017; Huang et al., *Learnable explicit density*, 2017."""
     return VAE(**{"prior": NormalizingFlow(transforms, "coupling"), **settings})
+
+
+# -- several levels of latents ----------------------------------------------------------------------------------------
+
+
+def ladder_vae(latents: tuple[int, ...] = (32, 16, 8), **settings: Any) -> VAE:
+    """Sonderby et al., *Ladder variational autoencoders*, 2016."""
+    return VAE(**{"hierarchy": Ladder(latents), **settings})
+
+
+def very_deep_vae(levels: int = 4, **settings: Any) -> VAE:
+    """Child, *Very deep VAEs generalize autoregressive models and can outperform them on images*, 2021."""
+    return VAE(**{"hierarchy": ConvLadder(levels=levels, residual=False), **settings})
 
 
 # -- no density over the code, or no code at all ----------------------------------------------------------------------

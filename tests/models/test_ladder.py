@@ -296,6 +296,19 @@ def test_free_bits_take_the_dimensions_of_all_levels():
     torch.testing.assert_close(Rate()(d) + Distortion()(d), ELBO()(d), rtol=1e-12, atol=1e-12)
 
 
+def test_gradients_through_the_draws_alone_have_the_same_mean():
+    """What a later level's score passes to the levels above has mean zero too."""
+    model, x = one_and_one(True)
+    weights = [w for level in model.ladder.levels for w in level.posterior.parameters()]
+    found = []
+    for objective in (ELBO(), ELBO("path")):
+        each = [torch.autograd.grad(objective(draw(model, x, 50)).sum(), weights) for _ in range(50)]
+        found.append(torch.stack([torch.cat([g.flatten() for g in gradients]) for gradients in each]))
+    error = sum(g.var(0) / 50 for g in found).sqrt()
+    assert ((found[0].mean(0) - found[1].mean(0)).abs() < 5 * error + 1e-12).all()
+    assert (found[1].mean(0).abs() > 5 * error).any()
+
+
 WRONG = {
     "no level": (lambda: Ladder(()), r"Ladder expects a tuple .* as latents"),
     "a number": (lambda: Ladder(3), r"tuple of positive whole numbers"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from latens import VAE, Flow
+from latens import VAE, Flow, Histogram
 from latens.distributions import Bernoulli, Normal
 from latens.metrics import evaluate
 from latens.models import ConvLadder, Free, Ladder
@@ -156,6 +156,13 @@ def test_what_does_not_go_together_is_refused_in_one_line(name):
     with pytest.raises(InputError, match=message) as caught:
         VAE(**{"hierarchy": Ladder(width=8), **FEW, **settings}).fit(TABLE)
     assert "\n" not in str(caught.value)
+
+
+def test_no_prior_of_one_vector_is_fitted_to_levels():
+    for hierarchy in (Ladder((2, 1), width=8), ConvLadder((1,), (4,))):
+        vae = VAE(hierarchy=hierarchy, **FEW).fit(IMAGES[:60])
+        with pytest.raises(InputError, match="one latent vector"):
+            vae.fit_prior(Histogram(), IMAGES[:60])
 
 
 def test_a_flow_has_no_levels():

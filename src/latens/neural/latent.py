@@ -156,7 +156,7 @@ class LatentDensity(NeuralDensity):
             ((5, 3), (200,), 3)
         """
         _check_prior(density)
-        if self.code_classes_ is not None or self.model_.choices != 1:
+        if self.code_classes_ is not None or self.model_.choices != 1 or self.model_.shapes is not None:
             raise InputError("fit_prior expects a model with one latent vector of real numbers; this one has others.")
         fitted = clone(density).fit(self._latents(X, y))
         if np.any(fitted._masses):
