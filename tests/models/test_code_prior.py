@@ -97,7 +97,7 @@ def fitted(posterior, prior, epochs=20, X=BITS, **settings):
 
 def test_the_more_a_prior_knows_the_less_codes_cost():
     priors = [None, Free(Categorical(12)), AutoregressiveCodes(MLP((32,)))]
-    fits = [fitted(FiniteScalar((3, 4)), prior, latents=4) for prior in priors]
+    fits = [fitted(FiniteScalar((3, 4)), prior, 10, latents=4) for prior in priors]
     rows = [fit.history_.rows[-1] for fit in fits]
     rates = [row["held_out_rate"] for row in rows]
     assert rates[0] == pytest.approx(4 * np.log(12), rel=1e-5)

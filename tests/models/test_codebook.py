@@ -192,11 +192,11 @@ print(json.dumps(out))
 """
 
 
-def _said(world):
+def _said():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = str(s.getsockname()[1])
-    group = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
     processes = [
         subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", SCRIPT],
@@ -204,16 +204,20 @@ def _said(world):
             stdout=subprocess.PIPE,
             text=True,
         )
-        for rank in range(world)
+        for rank in range(2)
     ]
-    return [json.loads(process.communicate(timeout=100)[0]) for process in processes]
+    return [json.loads(process.communicate(timeout=300)[0]) for process in processes]
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
 def test_the_codebooks_of_several_processes_are_one_and_follow_all_rows():
-    first, second = _said(2)
+    first, second = _said()
     assert first == second
-    np.testing.assert_allclose(first[0], _said(1)[0][0], rtol=1e-4, atol=1e-4)
+    x = rows()
+    alone = Codebook(torch.cat([x[:3], x[:1] + 99.0]), 0.9, 0.0)
+    for _ in range(40):
+        alone.follow(x, alone.nearest(x))
+    np.testing.assert_allclose(first[0], alone.vectors, rtol=1e-4, atol=1e-4)
     assert np.abs(first[0]).max() > 50
     assert np.abs(first[1]).max() < 5  # revived, at the same place in both
 
@@ -230,7 +234,7 @@ def fitted(posterior, epochs=12, X=BITS, **settings):
     "posterior", [VectorQuantised(16, 4), VectorQuantised(8, 4, stages=2), FiniteScalar((4, 4))], ids=repr
 )
 def test_digits_use_most_of_the_codes_and_are_told_better(posterior):
-    vae = fitted(posterior, 25)
+    vae = fitted(posterior, 12)
     first, last = vae.history_.rows[0]["held_out_distortion"], vae.history_.rows[-1]["held_out_distortion"]
     assert last < 0.75 * first
     codes = vae.transform(BITS)
@@ -240,17 +244,17 @@ def test_digits_use_most_of_the_codes_and_are_told_better(posterior):
     assert vae.reconstruction_error(BITS).mean() < 0.8 * BITS.var(0).mean()
 
 
-PRIORS = {
-    "uniform": None,
-    "learned": lambda n: Free(Categorical(n)),
+PAIRS = {
+    "a codebook, learned": (VectorQuantised(4, 2), Free(Categorical(4))),
+    "levels, uniform": (FiniteScalar((2, 2)), None),
+    "codebooks in turn, learned": (VectorQuantised(2, 2, 2), Free(Categorical(2))),
 }
 
 
-@pytest.mark.parametrize("name", PRIORS)
-@pytest.mark.parametrize("posterior", [VectorQuantised(4, 2), FiniteScalar((2, 2)), VectorQuantised(2, 2, 2)], ids=repr)
-def test_scores_are_the_joint_mass_of_row_and_code_and_a_lower_bound(posterior, name):
+@pytest.mark.parametrize("name", PAIRS)
+def test_scores_are_the_joint_mass_of_row_and_code_and_a_lower_bound(name):
     X = BITS[:, 3:5].reshape(-1, 16)
-    prior = PRIORS[name] and PRIORS[name](posterior.classes)
+    posterior, prior = PAIRS[name]
     objective = ELBO() if isinstance(posterior, FiniteScalar) else LOSS + Rate()
     vae = fitted(posterior, 4, X, prior=prior, latents=2, objective=objective)
     n = vae._n_features_out
@@ -268,7 +272,7 @@ def test_scores_are_the_joint_mass_of_row_and_code_and_a_lower_bound(posterior, 
     assert (scores <= joint.logsumexp(1).numpy() + 1e-6).all()
     np.testing.assert_array_equal(vae.score_samples(X[:200], k=7), scores)
     assert log_p.exp().sum().item() == pytest.approx(1.0, abs=1e-5)
-    if name == "uniform":
+    if prior is None:
         np.testing.assert_allclose(log_p, -n * np.log(posterior.classes), rtol=1e-6)
     else:
         seen = vae.transform(X).astype(int)
@@ -314,7 +318,7 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop_at", [3, 8, 14])
+@pytest.mark.parametrize("stop_at", [3, 14])
 def test_interrupted_and_resumed_gives_the_same_bits(tmp_path, monkeypatch, stop_at):
     for name, value in {
         "CHECKPOINT_SECONDS": 0.0,

@@ -39,7 +39,6 @@ def bits(n=400):
 X = bits()
 FITS = {
     "one-hot codes": lambda: (GumbelSoftmax(3), None),
-    "relaxed codes": lambda: (GumbelSoftmax(3, 0.7, hard=False), None),
     "a learned prior": lambda: (GumbelSoftmax(3), Free(Categorical(3))),
     "relaxed codes, a learned prior": lambda: (GumbelSoftmax(3, hard=False), Free(Categorical(3))),
 }
@@ -50,7 +49,7 @@ def fitted(request):
     posterior, prior = FITS[request.param]()
     warm = Distortion() + 0.3 * Rate()
     return VAE(
-        posterior=posterior, prior=prior, epochs=25, learning_rate=0.01, batch_size=40, objective=warm, **SMALL
+        posterior=posterior, prior=prior, epochs=15, learning_rate=0.01, batch_size=40, objective=warm, **SMALL
     ).fit(X)
 
 
