@@ -196,7 +196,8 @@ class LearnedDistortion(Adversarial):
             critic.features(self.judged(draw).flatten(0, 1)),
             critic.features(self.reference(draw).flatten(0, 1)),
         )
-        distance = 0.5 * (made - real).to(draw.x.dtype).square().flatten(1).sum(1).view(draw.samples, -1)
+        apart = made.to(draw.x.dtype) - real.to(draw.x.dtype)
+        distance = 0.5 * apart.square().flatten(1).sum(1).view(draw.samples, -1)
         if not self.realism:
             return distance
         return distance + self.realism * F.softplus(critic.judge(made).to(draw.x.dtype).view_as(distance))

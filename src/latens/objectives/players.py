@@ -84,7 +84,10 @@ class Players(Value):
         weights = {part: _weights(getattr(model, part, None)) for part in self.parts}
         for part, own in weights.items():
             if not own:
-                raise InputError(f"Players has an objective for the {part}, which has no weights here; leave it out.")
+                known = ", ".join(name for name, child in model.named_children() if _weights(child))
+                raise InputError(
+                    f"Players has an objective for the {part}, which has no weights of its own here; weights: {known}."
+                )
         taken = {id(w) for own in weights.values() for w in own}
         rest = [w for w in _weights(model) if id(w) not in taken]
         if not rest:
