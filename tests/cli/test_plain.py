@@ -45,6 +45,10 @@ def test_the_run_holds_what_python_would_fit(kde, people):
     held_out = compare({"": KernelDensity("isj")}, rows).lines[0]
     assert about["figures"]["log_likelihood"] == pytest.approx(held_out.score, rel=1e-12)
     assert about["figures"]["standard_error"] == pytest.approx(held_out.error, rel=1e-12)
+    assert about["judged_on"] == "cross-validated"
+    assert (
+        "150 cross-validated examples, each scored by a density fitted without it" in (kde / "report.html").read_text()
+    )
     assert about["estimator"] == "KernelDensity(bandwidth='isj')"
     assert not (kde / "checkpoints").exists()
     assert not (kde / "metrics.csv").exists()

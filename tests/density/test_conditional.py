@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import integrate, stats
+from scipy.special import logsumexp
 from sklearn.base import is_regressor
 from sklearn.linear_model import LinearRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -122,6 +123,46 @@ def test_a_density_that_takes_a_condition_is_fitted_to_y_given_x():
     np.testing.assert_allclose(fitted.interval(rows, 0.8), expected, atol=0.02)
     drawn = fitted.sample(np.repeat(rows[:1], 2000, axis=0), random_state=0)
     assert stats.kstest(drawn - rows[0, 0], stats.t(4).cdf).pvalue > 1e-3
+
+
+KERNELS = {
+    "local": lambda: KernelDensity(),
+    "a matrix": lambda: KernelDensity([[0.5, 1.0, 0.2], [1.0, 40.0, 0.1], [0.2, 0.1, 0.4]]),
+    "one a column": lambda: KernelDensity([0.4, 8.0, 0.7], adaptive=0.3),
+}
+
+
+def log_p(density, columns, rows):
+    """The sum over all kernels as it is written, of some of the columns."""
+    H = density.bandwidth_ if np.ndim(density.bandwidth_) == 2 else np.diag(np.square(density.bandwidth_))
+    terms = [
+        np.log(w) + stats.multivariate_normal(row[columns], s**2 * H[np.ix_(columns, columns)]).logpdf(rows[:, columns])
+        for w, s, row in zip(
+            density.weights_, np.ones(300) if density.scales_ is None else density.scales_, density.rows_
+        )
+    ]
+    return logsumexp(terms, axis=0)
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("known", [[True, True, False], [False, True, False]], ids=str)
+def test_kernels_are_conditioned_all_at_once(kernels, known):
+    """As one by one; and as the quotient of sums as they are written, also where both are below e^-1e6."""
+    table, known = np.column_stack([X, BENT]), np.array(known)
+    density = KERNELS[kernels]().fit(table, sample_weight=_RNG.uniform(size=300))
+    near, far = table[:20], table[:5] + 1e3 * known
+    found = density.score_conditional(np.concatenate([near, far]), known)
+    one_by_one = [density.condition(np.where(known, row, np.nan)).score_samples(row[None, ~known])[0] for row in near]
+    np.testing.assert_allclose(found[:20], one_by_one, rtol=1e-10, atol=1e-10)
+    quotient = log_p(density, np.arange(3), far) - log_p(density, np.flatnonzero(known), far)
+    np.testing.assert_allclose(found[20:], quotient, rtol=1e-9, atol=1e-6)
+    np.testing.assert_array_equal(density.score_conditional(near[7:9], known), found[7:9])
+
+
+def test_kernels_of_x_and_y_score_without_a_density_for_each_row(monkeypatch):
+    fitted = ConditionalDensity(KernelDensity()).fit(X, BENT)
+    monkeypatch.setattr(KernelDensity, "condition", lambda self, given: pytest.fail("one row by itself"))
+    assert np.isfinite(fitted.score_samples(X, BENT)).all()
 
 
 def test_weights_are_repetitions():

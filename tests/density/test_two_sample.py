@@ -65,6 +65,9 @@ def test_trees_see_that_columns_were_shuffled():
         ((X, X[:3]), "samples expects .* got shape \\(3, 2\\)"),
         ((X[:, 0], X), "X expects"),
         ((X, [["a", "b"]]), "expects numbers"),
+        ((X, [[1.0, "b"]] * 5), "column 1 holds no numbers, but 'b'"),
+        ((X, np.where(X[2, 1] == X, np.nan, X)), r"samples holds NaN at row 2, column 1 \(1 such entry\)"),
+        ((np.where(X[2, 1] == X, np.inf, X), X), "X holds infinity at row 2, column 1"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tables, message):

@@ -57,7 +57,9 @@ def report(path: str, data: str | None, output: str | None) -> Answer:
     compared = run.record().get("compared") if data is None else None
     study = examine(estimator, source, name, compared, split=held_out is not None)
     write_report(out, study)
-    return Answer({"report": str(out), **study.figures}, summary.figure_lines(study.figures), closing=[f"wrote {out}"])
+    lines = [("judged on", summary.judged(study.figures["n"], study.judged_on)), *summary.figure_lines(study.figures)]
+    content = {"report": str(out), "judged_on": study.judged_on, **study.figures}
+    return Answer(content, lines, closing=[f"wrote {out}"])
 
 
 def info(path: str) -> Answer:

@@ -105,7 +105,7 @@ def examine(
     judged, judged_on = _judged(density, source, compared, split)
     condition = getattr(density, "condition_", None)
     given = {} if condition is None else {"y": condition.examples(MAP_ROWS)}
-    draws = density.sample(MAP_ROWS, 0, **given).reshape(MAP_ROWS, *source.schema.shape)
+    draws = np.asarray(density.sample(MAP_ROWS, 0, **given)).reshape(MAP_ROWS, *source.schema.shape)
     return Study(
         name=name,
         kind=type(density).__name__,
@@ -134,7 +134,7 @@ def _judged(
         return evaluate(density, rows), on
     best = (compared or judge({"": density}, source))[0]
     n = min(len(source), MOST_JUDGED)
-    return figures(density, source.schema, n, best["score"], best["error"]), "held-out"
+    return figures(density, source.schema, n, best["score"], best["error"]), summary.CROSS_VALIDATED
 
 
 def _pictures(density: DensityEstimator, rows: np.ndarray) -> list[Picture]:

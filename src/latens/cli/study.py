@@ -182,7 +182,8 @@ def _drawn(estimator: LatentDensity, schema: Schema) -> tuple[np.ndarray | None,
     n = _fitting(schema, SAMPLES) if schema.kind == "image" else MAP_ROWS
     y = None if estimator.condition_ is None else estimator.condition_.examples(n)
     seed = estimator.seed_
-    return estimator.sample(n, seed, y=y, mean=True), estimator.sample(n, seed, y=y, mean=False)
+    means, draws = (np.asarray(estimator.sample(n, seed, y=y, mean=mean)) for mean in (True, False))
+    return means, draws
 
 
 def _plane(estimator: LatentDensity, placed: Subset, shown: Subset) -> Plane | None:

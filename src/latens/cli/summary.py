@@ -17,8 +17,20 @@ from latens.neural.progress import duration, roughly
 from latens.neural.saving import portable
 from latens.utils.text import text
 
+CROSS_VALIDATED = "cross-validated"
+"""Judged on rows of the training data, each scored by a density fitted without it."""
+
 LONG = 30 * 60.0
 """Seconds of training from which it is worth saying what makes it shorter."""
+
+
+def judged(n: int, on: str) -> str:
+    """How many examples of which kind the figures are of.
+
+    >>> judged(180, "held-out"), judged(1_000, CROSS_VALIDATED)
+    ('180 held-out examples', '1,000 cross-validated examples, each scored by a density fitted without it')
+    """
+    return f"{n:,} {on} examples" + (", each scored by a density fitted without it" if on == CROSS_VALIDATED else "")
 
 
 def about(estimator: DensityEstimator) -> dict[str, Any]:

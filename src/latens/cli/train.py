@@ -19,7 +19,7 @@ from latens.cli.screen import Answer, say, working
 from latens.cli.settings import column_names, flag, image_size
 from latens.cli.settings import estimator as from_flags
 from latens.cli.study import Study
-from latens.cli.summary import compared_lines, figure_lines, forecast, training
+from latens.cli.summary import compared_lines, figure_lines, forecast, judged, training
 from latens.data import Source, write_array
 from latens.density import DensityEstimator
 from latens.density.storage import FILE
@@ -198,7 +198,7 @@ def summary(run: Run) -> Answer:
         ("data", f"{about['examples']:,} x {about['summary']}"),
         *([("training", training(about["history"]))] if about["history"] else []),
         *compared_lines(about["compared"]),
-        ("judged on", f"{about['figures']['n']} {about['judged_on']} examples"),
+        ("judged on", judged(about["figures"]["n"], about["judged_on"])),
         *figure_lines(about["figures"]),
     ]
     closing = [f"model   {files['model']}", f"report  {files['report']}"]

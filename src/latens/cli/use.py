@@ -29,11 +29,11 @@ def sample(path: str, n: int, output: str | None, seed: int | None, mean: bool |
             raise InputError(f"--mean and --noise are for a model that decodes; {path} is a {type(estimator).__name__}")
         with working("drawing"):
             rows = estimator.sample(n, seed) if y is None else estimator.sample(n, seed, y=y)  # type: ignore[call-arg]
-        rows = rows.reshape(n, *estimator.schema_.shape)
+        rows = np.asarray(rows).reshape(n, *estimator.schema_.shape)
         return _written(out, rows, estimator.schema_, "draws x ~ p(x)", {"mean": False, "seed": seed})
     means = _is_picture(out) if mean is None else mean
     with working("drawing"):
-        rows = estimator.sample(n, seed, y=y, mean=means)
+        rows = np.asarray(estimator.sample(n, seed, y=y, mean=means))
     if means:
         what = "decoder means E[x | z]" + ("" if mean else "; --noise shows true draws x ~ p(x | z)")
     else:

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
+from latens.density.tables import Kind, cast, framed, part_of
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
@@ -42,6 +44,10 @@ class DensityEstimator(DensityMixin, BaseEstimator, ABC):
         (3, 1)
     """
 
+    dtype_: np.dtype
+    feature_names_in_: np.ndarray
+    _frame: Kind | None = None
+
     @abstractmethod
     def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn the density of the rows of ``X``.
@@ -72,7 +78,21 @@ class DensityEstimator(DensityMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
-        """``n_samples`` new rows drawn from p(x), in the shape, dtype and range of what was fitted."""
+        """``n_samples`` new rows drawn from p(x), in the shape, dtype and range of what was fitted.
+
+        Where that was a frame (of pandas, polars or pyarrow) they are one too, with the same columns and their dtypes.
+        """
+
+    def _as_given(self, rows: np.ndarray) -> Any:
+        """Rows (n, d) in the dtype of those fitted, and in a frame where they came in one."""
+        return framed(self._frame, cast(rows, self.dtype_))
+
+    def _take_columns(self, other: DensityEstimator, columns: np.ndarray) -> None:
+        """This is a density of some of the columns of the other, by mask (d,): their number, names, frame, dtype."""
+        self.dtype_ = other.dtype_
+        self.n_features_in_, self._frame = int(columns.sum()), part_of(other._frame, columns)
+        if hasattr(other, "feature_names_in_"):
+            self.feature_names_in_ = other.feature_names_in_[columns]
 
     def plot(self, X: Any = None, *, kind: str = "density", ax: Axes | None = None) -> Figure | SubFigure:
         """A picture: a curve for one column, contours for two, a corner of pairs for more.

@@ -102,6 +102,10 @@ def unnamed() -> Iterator[None]:
         yield
 
 
+def _drawn(density: DensityEstimator) -> np.ndarray:
+    return np.asarray(density.sample(DRAWN, random_state=0), dtype=np.float64)
+
+
 def _name(density: DensityEstimator, column: int) -> str:
     names = getattr(density, "feature_names_in_", None)
     schema = getattr(density, "schema_", None)
@@ -151,7 +155,7 @@ def _ends(density: DensityEstimator, rows: np.ndarray | None) -> tuple[float, fl
     if hasattr(density, "quantile"):
         found = density.quantile([0.002, 0.998])
     else:
-        found = np.quantile(density.sample(DRAWN, random_state=0).astype(np.float64), [0.002, 0.998])
+        found = np.quantile(_drawn(density), [0.002, 0.998])
     if rows is not None and len(rows):
         found = np.concatenate([found, np.quantile(rows, [0.002, 0.998])])
     low, high = float(np.min(found)), float(np.max(found))
@@ -241,7 +245,7 @@ def _quantiles(density: DensityEstimator, rows: np.ndarray | None, ax: Axes) -> 
 
 
 def _plane(density: DensityEstimator, rows: np.ndarray | None, ax: Axes) -> Figure | SubFigure:
-    drawn = density.sample(DRAWN, random_state=0).astype(np.float64)
+    drawn = _drawn(density)
     seen = drawn if rows is None else np.concatenate([drawn, rows])
     low, high = np.quantile(seen, [0.002, 0.998], axis=0)
     room = 0.08 * np.where(high > low, high - low, 1.0)
@@ -307,7 +311,7 @@ def _corner(density: DensityEstimator, rows: np.ndarray | None) -> Figure | SubF
     from matplotlib.figure import Figure
 
     d = min(density.n_features_in_, MOST_COLUMNS)
-    drawn = density.sample(DRAWN, random_state=0).astype(np.float64)
+    drawn = _drawn(density)
     figure = Figure(figsize=(1.9 * d, 1.9 * d), layout="constrained")
     grid = figure.subplots(d, d, squeeze=False)
     seen = drawn if rows is None else np.concatenate([drawn, rows])

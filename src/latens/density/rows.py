@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.validation import validate_data
 
+from latens.density.tables import kind_of, without_numbers
 from latens.utils.errors import InputError
 
 
@@ -16,15 +17,21 @@ def as_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
     """``X`` as a frame (left as it is) or an array (n, ...), its number of columns checked, its entries not.
 
     Raises:
-        InputError: it has no rows and columns, or others than in ``fit``.
+        InputError: it has no rows and columns, others than in ``fit``, or a column of a frame holds no numbers.
     """
     try:
         if hasattr(X, "iloc"):
             validate_data(estimator, X, reset=reset, skip_check_array=True)
-            return X
-        return validate_data(estimator, X, reset=reset, dtype=None, allow_nd=True, ensure_all_finite=False)
+            rows = X
+        else:
+            rows = validate_data(estimator, X, reset=reset, dtype=None, allow_nd=True, ensure_all_finite=False)
     except ValueError as error:
         raise InputError(" ".join(str(error).split())) from None
+    if hasattr(X, "columns") and (wrong := without_numbers(X)):
+        raise InputError(wrong)
+    if reset:
+        estimator._frame = kind_of(X)
+    return rows
 
 
 def as_labels(estimator: BaseEstimator, y: Any, n_rows: int) -> np.ndarray:

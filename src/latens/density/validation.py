@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from latens.density.tables import kind_of, without_numbers
 from latens.utils.errors import InputError
 from latens.utils.validation import check_finite
 
@@ -38,9 +39,21 @@ def read_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> np.ndarray:
         InputError: if ``X`` is not a table of numbers with the features of ``fit``.
     """
     try:
-        return validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-    except ValueError as error:
-        raise InputError(_without_entries(str(error))) from None
+        table = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+    except (TypeError, ValueError) as error:
+        raise refusal(X, error) from None
+    if table.dtype.kind == "O":
+        raise refusal(X)
+    if reset:
+        estimator._frame = kind_of(X)
+    return table
+
+
+def refusal(X: Any, error: Exception | None = None) -> Exception:
+    """What scikit-learn says of ``X``, in one line; where a column holds no numbers, its name instead."""
+    if isinstance(error, TypeError) and kind_of(X) is None:
+        return error  # sparse matrices, objects: scikit-learn expects its own
+    return InputError(without_numbers(X) or _without_entries(str(error or "X expects numbers; got objects.")))
 
 
 def _without_entries(message: str) -> str:
@@ -114,20 +127,3 @@ def _numbers(name: str, values: ArrayLike) -> np.ndarray:
         return np.atleast_1d(np.asarray(values, dtype=np.float64))
     except (TypeError, ValueError):
         raise InputError(f"{name} expects numbers; got something else.") from None
-
-
-def cast(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """``x`` (float64) in another dtype: rounded, and kept inside its range, where it is an integer one.
-
-    Example:
-        >>> cast(np.array([-3.2, 7.6, 300.0]), np.dtype("uint8"))
-        array([  0,   8, 255], dtype=uint8)
-    """
-    if dtype.kind == "b":
-        return x >= 0.5
-    if dtype.kind not in "iu":
-        return x.astype(dtype)
-    bounds = np.iinfo(dtype)
-    rounded = np.rint(x)
-    inside = np.clip(rounded, float(bounds.min), float(bounds.max)).astype(dtype)
-    return np.where(rounded >= float(bounds.max), dtype.type(bounds.max), inside)

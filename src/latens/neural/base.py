@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from latens.data import Schema, Source, load
 from latens.density import DensityEstimator
+from latens.density.tables import framed
 from latens.density.validation import read_table
 from latens.distributions import Family
 from latens.models import Model
@@ -276,8 +277,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
                 out.append(self.units_.inverse(self._decoded(z, beside)))
         return np.concatenate(out)
 
-    def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None) -> np.ndarray:
-        """Draws x ~ p(x): ``n_samples`` new rows, in the shape, dtype and range of what was fitted.
+    def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None) -> Any:
+        """Draws x ~ p(x): ``n_samples`` new rows, in the shape, dtype and range of what was fitted, or in its frame.
 
         Args:
             n_samples: how many.
@@ -288,7 +289,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     def _sample(
         self, n: int, random_state: Any, y: Any, draw: Callable[[int, Tensor | None], Tensor], *, drawn: bool = True
-    ) -> np.ndarray:
+    ) -> Any:
         """``draw(rows, context)`` block by block, as rows of the user's."""
         check_is_fitted(self)
         if not isinstance(n, (int, np.integer)) or n < 1:
@@ -301,7 +302,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
                 end = min(start + self._block, n)
                 beside = None if context is None else torch.from_numpy(context[start:end]).to(self._device)
                 parts.append(self.units_.inverse(draw(end - start, beside), drawn=drawn))
-        return np.concatenate(parts)
+        return framed(self._frame, np.concatenate(parts))
 
     @abstractmethod
     def _drawn(self, n: int, context: Tensor | None) -> Tensor:

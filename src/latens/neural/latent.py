@@ -219,8 +219,10 @@ class LatentDensity(NeuralDensity):
         """The mean squared difference of a row to its reconstruction, of what is observed, ``(n,)`` squared units."""
         return self._map(X, y, lambda rows, x, beside: squared_error(self.model_, self.units_, rows, x, beside))
 
-    def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None, mean: bool = False) -> np.ndarray:
+    def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None, mean: bool = False) -> Any:
         """Draws z ~ p(z), then x ~ p(x | z): ``n_samples`` new rows, in the shape, dtype and range of what was fitted.
+
+        Where that was a frame (of pandas, polars or pyarrow) they are one too, with the same columns and their dtypes.
 
         Args:
             n_samples: how many.

@@ -25,7 +25,7 @@ _OWN = "own"
 _FITTED = ("schema_", "settings_", "reasons_", "seed_", "condition_", "n_iter_", "learns_density_")
 _PRIOR, _NETWORK = "prior", "prior_network"
 """Where a fitted prior stands, and where its text does if it is a network."""
-_SKLEARN = ("n_features_in_", "feature_names_in_")
+_SKLEARN = ("n_features_in_", "feature_names_in_", "_frame")
 
 
 def save(estimator: NeuralDensity, path: str | Path) -> None:

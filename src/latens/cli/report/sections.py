@@ -12,7 +12,7 @@ from latens.cli.report import charts
 from latens.cli.report.pictures import mosaic, pixels
 from latens.cli.report.words import key, minus, section
 from latens.cli.study import CELLS, FOLDS, Study
-from latens.cli.summary import compared_words, most_information
+from latens.cli.summary import compared_words, judged, most_information
 
 COLOURS = 10
 """Classes that get a colour of their own; the rest is grey."""
@@ -50,7 +50,7 @@ def figure_cards(study: Study) -> str:
         for item, form, unit, name, said in table
         if f.get(item) is not None
     ]
-    on = f"On {f['n']:,} {study.judged_on} examples, in the units of the data as given."
+    on = f"On {judged(f['n'], study.judged_on)}, in the units of the data as given."
     return f"<section><p class=lead>{on}</p><div class=cards>{''.join(cards)}</div></section>"
 
 

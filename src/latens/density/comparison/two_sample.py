@@ -9,7 +9,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm, rankdata
 from sklearn.base import clone
 
+from latens.density.tables import without_numbers
 from latens.utils.errors import InputError
+from latens.utils.validation import check_finite
 
 
 class TwoSampleTest(NamedTuple):
@@ -44,7 +46,7 @@ def two_sample_test(X: ArrayLike, samples: ArrayLike, classifier: Any = None, ra
         random_state: of the halves, and of the trees.
 
     Raises:
-        InputError: not two tables of equally many columns and 4 rows or more.
+        InputError: not two tables of finite numbers, of equally many columns and 4 rows or more.
 
     Reference:
         Lopez-Paz and Oquab (2017), Revisiting classifier two-sample tests;
@@ -89,7 +91,9 @@ def _table(name: str, x: ArrayLike) -> np.ndarray:
     try:
         table = np.asarray(x, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"{name} expects numbers in a table (rows, columns); got something else.") from None
+        why = without_numbers(x) or "got something else."
+        raise InputError(f"{name} expects numbers in a table (rows, columns); {why}") from None
+    check_finite(name, table)
     if table.ndim != 2 or len(table) < 4:
         raise InputError(f"{name} expects (rows, columns), with 4 rows or more; got shape {table.shape}.")
     return table

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from latens.density.base import DensityEstimator
 from latens.density.conditional.estimator import new_classes, of_class
 from latens.density.rows import as_labels, as_rows, take
+from latens.density.tables import framed
 from latens.density.validation import check_weights
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
@@ -138,14 +139,14 @@ class BayesClassifier(ClassifierMixin, DensityEstimator):
         check_is_fitted(self)
         return all(getattr(density, "is_mass", False) for density in self.densities_)
 
-    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
         """``n_samples`` rows of p(x): a class drawn by its prior, then a row of its density; in random order."""
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
         rng = check_random_state(random_state)
         counts = rng.multinomial(n_samples, self.class_prior_)
         drawn = [density.sample(int(n), random_state=rng) for density, n in zip(self.densities_, counts) if n]
-        return np.concatenate(drawn)[rng.permutation(n_samples)]
+        return framed(self._frame, np.concatenate(drawn)[rng.permutation(n_samples)])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

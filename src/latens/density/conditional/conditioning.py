@@ -40,6 +40,8 @@ class Joint(Way):
         self.density = density
 
     def log_prob(self, table: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if hasattr(self.density, "score_conditional"):
+            return self.density.score_conditional(joint(table, y), np.arange(table.shape[1] + 1) < table.shape[1])
         if not get_tags(self.density).input_tags.allow_nan:
             return np.array([given.score_samples([[at]])[0] for given, at in zip(self._given(table), y)])
         alone = self.density.score_samples(joint(table, np.full(len(y), np.nan)))

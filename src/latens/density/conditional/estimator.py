@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latens.density.conditional import conditioning
-from latens.density.validation import check_table, check_weights
+from latens.density.validation import check_table, check_weights, refusal
 from latens.utils.errors import InputError
 from latens.utils.validation import check_finite, check_fraction
 
@@ -206,8 +206,10 @@ def check_pairs(
         table, y = validate_data(
             estimator, X, y, reset=reset, dtype="numeric", ensure_all_finite=False, y_numeric=numeric
         )
-    except ValueError as error:
-        raise InputError(" ".join(str(error).split())) from None
+    except (TypeError, ValueError) as error:
+        raise refusal(X, error) from None
+    if table.dtype.kind == "O":
+        raise refusal(X)
     check_finite("X", table, missing=missing)
     weights = check_weights(sample_weight, len(table))
     kept = weights > 0

@@ -119,7 +119,7 @@ class Histogram(DensityEstimator):
         below = np.cumsum(mass)
         return self.bin_edges_[0], below / below[-1]
 
-    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
         """``n_samples`` rows (n_samples, d): a cell drawn by its mass, then a uniform point inside it."""
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
@@ -129,9 +129,9 @@ class Histogram(DensityEstimator):
         high = np.stack([edges[i + 1] for edges, i in zip(self.bin_edges_, cell.T)], axis=1)
         u = rng.uniform(size=cell.shape)
         if self.dtype_.kind == "f":
-            return _between(low, high, u, self.dtype_)
+            return self._as_given(_between(low, high, u, self.dtype_))
         closed = cell == self._sizes - 1
-        return _integer_between(low, high, closed, u).astype(self.dtype_)
+        return self._as_given(_integer_between(low, high, closed, u))
 
     def _rows(self, X: ArrayLike, sample_weight: ArrayLike | None, *, reset: bool) -> tuple[np.ndarray, np.ndarray]:
         """The rows that count, and their weights."""

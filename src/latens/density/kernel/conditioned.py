@@ -46,6 +46,27 @@ def expected(kernels: Kernels, known: np.ndarray, table: np.ndarray) -> np.ndarr
     return np.concatenate(means) + table[:, known] @ slopes
 
 
+def log_conditional(kernels: Kernels, known: np.ndarray, table: np.ndarray) -> np.ndarray:
+    r"""$\log p(x_o \mid x_k)$ of each row (m, d) of the table: (m,), as that of ``condition`` to rounding.
+
+    Kernel i weighs $\pi_i(x_k)$ and has its open part around $x_{io} + S (x_k - x_{ik})$: block by block, the
+    differences of $x_o - S x_k$, which tell all there is to know of the open columns.
+    """
+    slopes, H = _regression(kernels.H, known)
+    root = np.linalg.cholesky(H)
+    to_unit, d = np.linalg.inv(root).T, len(root)
+    rest = (kernels.rows[:, ~known] - kernels.rows[:, known] @ slopes) @ to_unit
+    volume = np.log(root.diagonal()).sum() + d * (np.log(kernels.scales) + 0.5 * np.log(2 * np.pi))
+    out = []
+    for block in _blocks(table, len(rest)):
+        terms = _log_posterior(kernels, known, block) - volume
+        moved = np.einsum("mo,op->mp", block[:, ~known] - np.einsum("mk,ko->mo", block[:, known], slopes), to_unit)
+        terms -= 0.5 * cdist(moved, rest, "sqeuclidean") / kernels.scales**2
+        top = terms.max(axis=1, keepdims=True)
+        out.append(top[:, 0] + np.log(np.exp(terms - top).sum(axis=1)))
+    return np.concatenate(out)
+
+
 def _regression(H: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """S transposed, (known, open), and what of H is left, (open, open)."""
     slopes = np.linalg.solve(H[np.ix_(known, known)], H[np.ix_(known, ~known)])
@@ -57,7 +78,8 @@ def _log_posterior(kernels: Kernels, known: np.ndarray, table: np.ndarray) -> np
     terms = kernels.log_weights - known.sum() * np.log(kernels.scales)
     if known.any():
         to_unit = np.linalg.inv(np.linalg.cholesky(kernels.H[np.ix_(known, known)])).T
-        squared = cdist(table[:, known] @ to_unit, kernels.rows[:, known] @ to_unit, "sqeuclidean")
+        asked = np.einsum("mk,kj->mj", table[:, known], to_unit)  # a row's figure depends on no other row
+        squared = cdist(asked, kernels.rows[:, known] @ to_unit, "sqeuclidean")
         terms = terms - 0.5 * squared / kernels.scales**2
     terms = np.broadcast_to(terms, (len(table), len(kernels.rows)))
     terms = terms - terms.max(axis=1, keepdims=True)

@@ -14,14 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 from latens.density.base import DensityEstimator
 from latens.density.given import known as known_of
 from latens.density.kernel.bandwidth import bandwidth_of
-from latens.density.kernel.conditioned import Kernels, condition, expected
+from latens.density.kernel.conditioned import Kernels, condition, expected, log_conditional
 from latens.density.kernel.invert import invert
 from latens.density.kernel.kernels import KERNELS
 from latens.density.kernel.line import SLOPES, Line
 from latens.density.kernel.sums import prepare
 from latens.density.kernel.support import Support
+from latens.density.tables import completed
 from latens.density.validation import (
-    cast,
     check_one_column,
     check_points,
     check_probabilities,
@@ -153,7 +153,7 @@ class KernelDensity(DensityEstimator):
         inner = invert(self.cdf, lambda x: np.exp(self._log_p(x[:, None])), q, np.interp(q, sums, x), *ends)
         return np.where(q <= 0, self._end(-1), np.where(q >= 1, self._end(1), inner))
 
-    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
         """``n_samples`` rows (n_samples, d): a fitted row drawn by its weight, then a point of its kernel."""
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
@@ -162,7 +162,7 @@ class KernelDensity(DensityEstimator):
         noise = KERNELS[self.kernel].sample(rng, n_samples, self.n_features_in_)
         if self.scales_ is not None:
             noise *= self.scales_[chosen, None]
-        return cast(self._support.fold(self.rows_[chosen] + _times(self.bandwidth_, noise)), self.dtype_)
+        return self._as_given(self._support.fold(self.rows_[chosen] + _times(self.bandwidth_, noise)))
 
     def condition(self, given: Any) -> KernelDensity:
         """p(open columns | known columns) of Gaussian kernels: Gaussian kernels again, with other weights.
@@ -183,8 +183,33 @@ class KernelDensity(DensityEstimator):
         known, row = known_of(self, given)
         return self._of(condition(self._kernels("condition"), known, row), ~known)
 
-    def complete(self, X: ArrayLike) -> np.ndarray:
-        """``X`` (n, d) as float64 with every NaN replaced by its mean given the known entries of its row.
+    def score_conditional(self, X: ArrayLike, known: ArrayLike) -> np.ndarray:
+        """log p(open columns | known columns) of each row of ``X`` (n, d): (n,) float64 in nats.
+
+        As ``condition`` with each row in turn, and all at once.
+
+        Args:
+            X: the rows.
+            known: (d,) bool, which columns are known; some, not all.
+
+        Raises:
+            InputError: another kernel than the Gaussian, or bounds.
+
+        Example:
+            >>> density = KernelDensity(0.5).fit([[0.0, 1.0], [2.0, 3.0]])
+            >>> density.score_conditional([[0.0, 1.0]], [True, False]).round(3)
+            array([-0.226])
+            >>> density.condition({0: 0.0}).score_samples([[1.0]]).round(3)
+            array([-0.226])
+        """
+        check_is_fitted(self)
+        table = check_table(self, X, reset=False).astype(np.float64)
+        return log_conditional(self._kernels("score_conditional"), np.asarray(known, dtype=bool), table)
+
+    def complete(self, X: ArrayLike) -> Any:
+        """``X`` (n, d) with every NaN replaced by its mean given the known entries of its row.
+
+        An array comes back as float64; a frame keeps its index, and the columns that miss nothing.
 
         Raises:
             InputError: another kernel than the Gaussian, or bounds.
@@ -197,7 +222,7 @@ class KernelDensity(DensityEstimator):
             if not known.all():
                 rows = which.ravel() == i
                 table[np.ix_(rows, ~known)] = expected(kernels, known, table[rows])
-        return table
+        return completed(X, table)
 
     def _of(self, kernels: Kernels, columns: np.ndarray) -> KernelDensity:
         """A fitted density of some of the columns."""
@@ -206,13 +231,12 @@ class KernelDensity(DensityEstimator):
         bandwidth = kernels.H if d > 1 else float(kernels.H[0, 0] ** 0.5)
         other = clone(self).set_params(bandwidth=kernels.H.tolist() if d > 1 else bandwidth, adaptive=False)
         other._forget()
-        other.n_features_in_, other.dtype_, other.bandwidth_ = d, self.dtype_, bandwidth
+        other._take_columns(self, columns)
+        other.bandwidth_ = bandwidth
         other.bounds_, other.periodic_ = self.bounds_[columns], self.periodic_[columns]
         weights = np.exp(kernels.log_weights[order])
         other.rows_, other.weights_ = kernels.rows[order], weights / weights.sum()
         other.scales_ = None if self.scales_ is None else kernels.scales[order]
-        if hasattr(self, "feature_names_in_"):
-            other.feature_names_in_ = self.feature_names_in_[columns]
         return other
 
     def _kernels(self, what: str) -> Kernels:

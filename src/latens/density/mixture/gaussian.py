@@ -23,8 +23,8 @@ from latens.density.mixture.em import Fit
 from latens.density.mixture.frames import frame, present
 from latens.density.mixture.learning import Given, Learner, Settings, collapsed, free_parameters
 from latens.density.mixture.shapes import SHAPES
+from latens.density.tables import completed
 from latens.density.validation import (
-    cast,
     check_one_column,
     check_points,
     check_probabilities,
@@ -263,11 +263,11 @@ class GaussianMixture(DensityEstimator):
         """The inverse covariances, in the form of ``covariances_``."""
         return self._shape.precision(self._mixture.roots)
 
-    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
         """``n_samples`` rows (n_samples, d): a component drawn by its weight, then a Gaussian row."""
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
-        return cast(self._draw(n_samples, check_random_state(random_state))[0], self.dtype_)
+        return self._as_given(self._draw(n_samples, check_random_state(random_state))[0])
 
     def _draw(self, n: int, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
         """Rows and their components."""
@@ -280,7 +280,7 @@ class GaussianMixture(DensityEstimator):
 
     def complete(
         self, X: ArrayLike, n_draws: int | None = None, random_state: int | np.random.RandomState | None = None
-    ) -> np.ndarray:
+    ) -> Any:
         """``X`` (n, d) with its missing entries (NaN) filled in.
 
         Args:
@@ -290,11 +290,11 @@ class GaussianMixture(DensityEstimator):
             random_state: seeds the draws.
 
         Returns:
-            (n, d) float64, or (n_draws, n, d).
+            (n, d) float64, or a frame as X is, with its index, and the columns that miss nothing; (n_draws, n, d).
         """
         x = self._table(X)
         if n_draws is None:
-            return missing.expected(x, self._shape, self._mixture)
+            return completed(X, missing.expected(x, self._shape, self._mixture))
         check_positive("n_draws", n_draws, integer=True)
         rng = check_random_state(random_state)
         return np.stack([missing.drawn(x, self._shape, self._mixture, rng) for _ in range(n_draws)])
@@ -325,11 +325,9 @@ class GaussianMixture(DensityEstimator):
     def _of(self, mixture: Parameters, columns: np.ndarray) -> GaussianMixture:
         """A fitted mixture of some of the columns."""
         other = clone(self).set_params(n_components=len(mixture.weights))
-        other.__dict__ |= {name: value for name, value in vars(self).items() if name in ("converged_", "dtype_")}
+        other.__dict__ |= {name: value for name, value in vars(self).items() if name == "converged_"}
         other.weights_, other.means_, other.covariances_, other.precisions_cholesky_ = mixture
-        other.n_features_in_ = int(columns.sum())
-        if hasattr(self, "feature_names_in_"):
-            other.feature_names_in_ = self.feature_names_in_[columns]
+        other._take_columns(self, columns)
         return other
 
     def cdf(self, x: ArrayLike) -> np.ndarray:

@@ -174,7 +174,7 @@ class Mixture(DensityEstimator):
         """The likeliest component of each row of ``X`` (n, d): (n,) of 0 to K - 1."""
         return self.predict_proba(X).argmax(axis=1)
 
-    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
         """``n_samples`` rows (n_samples, d): a component drawn by its weight, then a row of it."""
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
@@ -184,7 +184,7 @@ class Mixture(DensityEstimator):
         for k in np.unique(component):
             here = component == k
             x[here] = self.components_[k].sample(int(here.sum()), random_state=rng)
-        return x
+        return self._as_given(x)
 
     def cdf(self, x: ArrayLike) -> np.ndarray:
         """P(X <= x), of one column: (m,) for x (m,) or (m, 1)."""

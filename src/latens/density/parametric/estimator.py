@@ -20,8 +20,8 @@ from latens.density.families.joint import MultivariateNormal, MultivariateT, reg
 from latens.density.families.product import Product
 from latens.density.parametric.choice import choose, figures
 from latens.density.parametric.goodness import Verdict, verdicts
+from latens.density.tables import completed
 from latens.density.validation import (
-    cast,
     check_one_column,
     check_points,
     check_probabilities,
@@ -189,11 +189,11 @@ class Parametric(DensityEstimator):
         check_is_fitted(self)
         return self._model.log_prob(check_table(self, X, reset=False), self.params_)
 
-    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
+    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Any:
         """``n_samples`` rows (n_samples, d)."""
         check_is_fitted(self)
         check_positive("n_samples", n_samples, integer=True)
-        return cast(self._model.draw(self.params_, n_samples, check_random_state(random_state)), self.dtype_)
+        return self._as_given(self._model.draw(self.params_, n_samples, check_random_state(random_state)))
 
     def cdf(self, x: ArrayLike) -> np.ndarray:
         """P(X <= x), of one column: (m,) for x (m,) or (m, 1)."""
@@ -301,13 +301,13 @@ class Parametric(DensityEstimator):
             conditional.family_ = rest.families[0] if rest.alike else rest.families
         else:
             raise InputError(f"{model.name} has no closed form for some of its columns.")
-        conditional.n_features_in_, conditional.dtype_ = int((~known).sum()), self.dtype_
-        if hasattr(self, "feature_names_in_"):
-            conditional.feature_names_in_ = self.feature_names_in_[~known]
+        conditional._take_columns(self, ~known)
         return conditional
 
-    def complete(self, X: ArrayLike) -> np.ndarray:
-        """``X`` (n, d) as float64 with every NaN replaced by its mean given the known entries of its row.
+    def complete(self, X: ArrayLike) -> Any:
+        """``X`` (n, d) with every NaN replaced by its mean given the known entries of its row.
+
+        An array comes back as float64; a frame keeps its index, and the columns that miss nothing.
 
         Raises:
             InputError: a mean that is not finite (t with few degrees of freedom), or Dirichlet.
@@ -319,7 +319,7 @@ class Parametric(DensityEstimator):
             if not known.all():
                 at = np.ix_(which.ravel() == i, ~known)
                 table[at] = self._expected(known, table[which.ravel() == i])
-        return table
+        return completed(X, table)
 
     def _expected(self, known: Array, rows: Array) -> Array:
         """The means of the unknown columns."""
