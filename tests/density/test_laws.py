@@ -386,7 +386,7 @@ def test_what_is_wrong_is_said_in_one_line(any_case, what):
     assert "\n" not in str(caught.value)
 
 
-WEIGHTS = {"negative": [-1.0], "zero": [0.0], "infinite": [np.inf], "text": ["a"]}
+WEIGHTS = {"negative": [-1.0], "zero": [0.0], "infinite": [np.inf], "text": ["a"], "of infinite sum": [1e307]}
 
 
 @pytest.mark.parametrize("what", WEIGHTS)

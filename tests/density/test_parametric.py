@@ -352,3 +352,40 @@ def test_a_geometric_that_is_always_zero():
     np.testing.assert_array_equal(density.cdf([-1.0, 0.0, 1.0]), [0.0, 1.0, 1.0])
     np.testing.assert_array_equal(density.quantile([0.0, 0.5]), [0.0, 0.0])
     assert not density.sample(5, random_state=0).any()
+
+
+@pytest.mark.parametrize("name", ["normal", "lognormal", "gamma", "student-t", "poisson", "zero-inflated-poisson"])
+@pytest.mark.parametrize("size", [1e-200, 1e160, 1e300])
+def test_the_size_of_weights_changes_nothing(name, size):
+    """Not even where their squares are no numbers; in parts as at once."""
+    x, w = COLUMNS[name][:, None], RNG.uniform(0.5, 2.0, N)
+    plain, sized = Parametric(name).fit(x, sample_weight=w), Parametric(name).fit(x, sample_weight=size * w)
+    for figure in ("standard_errors_", "params_"):
+        np.testing.assert_allclose(
+            list(getattr(sized, figure).values()), list(getattr(plain, figure).values()), rtol=1e-6
+        )
+    assert (sized.n_effective_, sized.aic_) == pytest.approx((plain.n_effective_, plain.aic_), rel=1e-9)
+    if hasattr(sized, "_digest"):
+        parts = Parametric(name).partial_fit(x[:100], sample_weight=size * w[:100])
+        parts.partial_fit(x[100:], sample_weight=size * w[100:])
+        assert parts.n_effective_ == pytest.approx(plain.n_effective_, rel=1e-9)
+
+
+@pytest.mark.parametrize(("origin", "unit"), [(1e12, 1.0), (-1e9, 1e-3), (0.0, 1e70), (0.0, 1e-70)])
+def test_errors_of_a_normal_are_known_wherever_it_lies(origin, unit):
+    z = COLUMNS["normal"][:, None]
+    z = z - z.mean()
+    there = Parametric("normal").fit(origin + unit * z)
+    scale = float(z.std() * unit)
+    assert there.standard_errors_["loc"] == pytest.approx(scale / N**0.5, rel=1e-3)
+    assert there.standard_errors_["scale"] == pytest.approx(scale / (2 * N) ** 0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("unit", [1e-160, 1e-300])
+def test_a_normal_holds_what_its_variance_would_not(unit):
+    """The squares of such deviations are 0, or have lost most of their digits."""
+    z = COLUMNS["normal"][:, None]
+    tiny, plain = Parametric("normal").fit(unit * z), Parametric("normal").fit(z)
+    np.testing.assert_allclose(tiny.score_samples(unit * z) + np.log(unit), plain.score_samples(z), rtol=1e-9)
+    half = [Parametric("normal").partial_fit(unit * z[:150]).partial_fit(unit * z[150:]).params_["scale"]]
+    np.testing.assert_allclose(half, unit * plain.params_["scale"], rtol=1e-9)

@@ -52,6 +52,7 @@ REFUSED = {
     "a misspelt name": ("nromal", [[1.0], [2.0]], "did you mean 'normal'"),
     "one column of several": ("gamma", [[1.0, 1.0], [2.0, -1.0]], "column 1"),
     "squares that overflow": ("normal", [[1e200], [2e200]], "Rescale"),
+    "squares that vanish": ("normal", [[1e-160, 2.0], [2e-160, 3.0], [4e-160, 7.0]], "spread is below 1e-145"),
     "missing": ("normal", [[1.0], [np.nan]], "NaN"),
 }
 

@@ -78,6 +78,10 @@ def check_weights(sample_weight: ArrayLike | None, n_rows: int) -> np.ndarray:
     check_finite("sample_weight", weights)
     if (weights < 0).any():
         raise InputError(f"sample_weight expects non-negative numbers; the smallest is {weights.min():g}.")
+    if not np.isfinite(weights.sum()):
+        raise InputError(
+            f"sample_weight expects a sum that is a number; the largest is {weights.max():g}. Divide them."
+        )
     if not weights.any():
         raise InputError("sample_weight expects at least one positive weight; all are zero.")
     return weights

@@ -117,7 +117,7 @@ class Univariate(Value, ABC):
     r"""A family of densities of one number.
 
     ``statistics`` takes values to rows of statistics t, of which log density and score are functions. Where these are
-    affine in t (or as for the normal, where t is the mean and variance of a group) ``pool`` makes one row of many, so
+    affine in t (or as for the normal, where t is the mean and deviation of a group) ``pool`` makes one row of many, so
     that the likelihood of any number of rows costs one evaluation and rows may come in parts. What is ``given`` is
     fixed unless it is fixed elsewhere.
     """

@@ -134,8 +134,10 @@ def _errors(likelihood: Likelihood, theta: Array, free: Array) -> tuple[Array, f
     at = np.flatnonzero(free & regular & np.isfinite(theta))
     errors = np.full(len(theta), np.nan)
     information = -likelihood.hessian(theta)[np.ix_(at, at)] if len(at) else np.zeros((0, 0))
-    if len(at) and np.isfinite(information).all() and np.linalg.eigvalsh(information)[0] > 0:
-        errors[at] = np.sqrt(np.diag(np.linalg.inv(information)))
+    unit = family.sizes(theta)[at]
+    curvature = information * unit * unit[:, None]
+    if len(at) and np.isfinite(curvature).all() and np.linalg.eigvalsh(curvature)[0] > 0:
+        errors[at] = unit * np.sqrt(np.diag(np.linalg.inv(curvature)))
     return errors, likelihood.value(theta), information
 
 

@@ -15,6 +15,8 @@ from latens.density.families.real import Normal, StudentT
 from latens.utils.errors import InputError
 
 _ROWS = 256
+SMALL = 1e-145
+"""Deviations whose squares lose digits."""
 
 
 def whitener(covariance: Array) -> tuple[Array, float]:
@@ -24,7 +26,7 @@ def whitener(covariance: Array) -> tuple[Array, float]:
         InputError: the covariance is singular.
     """
     scale = np.sqrt(np.diag(covariance))
-    if (scale > 0).all():
+    if (scale > SMALL).all():
         correlation = covariance / scale / scale[:, None]
         values = np.linalg.eigvalsh(correlation)
         if (values > len(scale) * 1e-14).all():
@@ -32,7 +34,8 @@ def whitener(covariance: Array) -> tuple[Array, float]:
             return solve_triangular(factor, np.eye(len(scale)), lower=True), 2 * float(np.log(np.diag(factor)).sum())
         rank = int((values > len(scale) * 1e-14).sum())
         raise InputError(f"the covariance is singular: the {len(scale)} columns span {rank} dimensions. Drop columns.")
-    raise InputError(f"the covariance is singular: column {int(np.argmin(scale))} is constant. Drop it.")
+    what = f"column {int(np.argmin(scale))} is constant" + (f" (its spread is below {SMALL:g})" if scale.any() else "")
+    raise InputError(f"the covariance is singular: {what}. Drop it.")
 
 
 def distances(X: Array, mean: Array, whiten: Array) -> Array:

@@ -44,6 +44,9 @@ class LogNormal(_Positive):
     def score(self, t: Array, theta: Array) -> Array:
         return Normal().score(t, theta)
 
+    def hessian(self, t: Array, w: Array, theta: Array) -> Array:
+        return Normal().hessian(t, w, theta)
+
     def start(self, t: Array, w: Array) -> Array:
         return Normal().start(t, w)
 

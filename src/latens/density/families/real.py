@@ -35,7 +35,7 @@ def middle(x: Array, w: Array) -> tuple[float, float]:
 class Normal(Univariate):
     r"""$p(x) = \frac{1}{\sigma \sqrt{2\pi}} e^{-(x - \mu)^2 / 2\sigma^2}$; parameters ``loc`` and ``scale``.
 
-    Its statistics are the mean and the variance of a group of rows, so that parts merge without loss.
+    Its statistics are the mean and the standard deviation of a group of rows, so that parts merge without loss.
 
     Example:
         >>> Normal().solve(np.array([[1.0, 3.0], [0.0, 0.0]]), np.array([0.5, 0.5]))
@@ -52,29 +52,38 @@ class Normal(Univariate):
     def pool(self, t: Array, w: Array) -> tuple[Array, Array]:
         share = w / w.sum()
         mean = t[0][0] + (t[0] - t[0][0]) @ share  # exact where all are equal
-        return np.array([[mean], [(t[1] + (t[0] - mean) ** 2) @ share]]), w.sum(keepdims=True)
+        far = np.hypot(t[1], t[0] - mean)
+        unit = far.max() or 1.0  # squares of 1e160 are no numbers
+        return np.array([[mean], [unit * np.sqrt((far / unit) ** 2 @ share)]]), w.sum(keepdims=True)
 
     def log_density(self, t: Array, theta: Array) -> Array:
         loc, scale = theta
-        return -_LOG_2PI / 2 - np.log(scale) - ((t[0] - loc) ** 2 + t[1]) / scale**2 / 2
+        return -_LOG_2PI / 2 - np.log(scale) - (((t[0] - loc) / scale) ** 2 + (t[1] / scale) ** 2) / 2
 
     def score(self, t: Array, theta: Array) -> Array:
         loc, scale = theta
-        return np.stack([(t[0] - loc) / scale**2, ((t[0] - loc) ** 2 + t[1]) / scale**3 - 1 / scale])
+        z = (t[0] - loc) / scale
+        return np.stack([z, z**2 + (t[1] / scale) ** 2 - 1]) / scale
+
+    def hessian(self, t: Array, w: Array, theta: Array) -> Array:
+        loc, scale = theta
+        z = (t[0] - loc) / scale
+        mixed, square = -2 * z @ w, (z**2 + (t[1] / scale) ** 2) @ w
+        return np.array([[-w.sum(), mixed], [mixed, w.sum() - 3 * square]]) / scale**2
 
     def start(self, t: Array, w: Array) -> Array:
-        (mean,), (variance,) = self.pool(t, w)[0]
-        if not variance > 0:
+        (mean,), (deviation,) = self.pool(t, w)[0]
+        if not deviation > 0:
             raise no_maximum(self.name, f"all rows equal {mean:g}", "It expects at least two different values.")
-        return np.array([mean, np.sqrt(variance)])
+        return np.array([mean, deviation])
 
     def solve(self, t: Array, w: Array) -> Array | None:
         return self.start(t, w)
 
     def profile(self, t: Array, w: Array, known: Array) -> Array | None:
-        (mean,), (variance,) = self.pool(t, w)[0]
+        (mean,), (deviation,) = self.pool(t, w)[0]
         loc = mean if np.isnan(known[0]) else known[0]
-        scale = np.sqrt(variance + (mean - loc) ** 2) if np.isnan(known[1]) else known[1]
+        scale = np.hypot(deviation, mean - loc) if np.isnan(known[1]) else known[1]
         if not scale > 0:
             raise no_maximum(self.name, f"all rows equal {mean:g} (1 sample or constant)", "Drop the column.")
         return np.array([loc, scale])

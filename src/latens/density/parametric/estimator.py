@@ -111,7 +111,7 @@ class Parametric(DensityEstimator):
             self.family_ = self._choose(table, weights, above)
         else:
             self.family_ = named(self.family, table.shape[1])
-        self._weight = np.array([weights.sum(), weights @ weights])
+        self._weight = np.array([weights.sum(), length(weights)])
         self._learn(self._model.digest(table, weights, above), keep=above is None)
         return self
 
@@ -134,7 +134,7 @@ class Parametric(DensityEstimator):
         _check_size(table)
         table, weights = table[weights > 0], weights[weights > 0]
         self.dtype_ = np.result_type(self.dtype_, table.dtype)
-        self._weight = self._weight + np.array([weights.sum(), weights @ weights])
+        self._weight = np.array([self._weight[0] + weights.sum(), np.hypot(self._weight[1], length(weights))])
         self._learn(self._model.merge(self._digest, self._model.digest(table, weights)), keep=True)
         return self
 
@@ -144,12 +144,12 @@ class Parametric(DensityEstimator):
         try:
             estimate = self._model.estimate(digest, self.fixed or {})
         except InputError as error:
-            one = self._weight[0] ** 2 == self._weight[1]
+            one = self._weight[0] == self._weight[1]
             raise InputError(f"1 sample is too few: {error}" if one else str(error)) from None
         self.__dict__.pop("_digest", None)
         if keep and self._model.streams:
             self._digest = digest
-        self.n_effective_ = float(self._weight[0] ** 2 / self._weight[1])
+        self.n_effective_ = float((self._weight[0] / self._weight[1]) ** 2)
         self.params_ = estimate.params
         self.standard_errors_ = _mapped(lambda error: error / self.n_effective_**0.5, estimate.errors)
         self.information_ = None if estimate.information is None else estimate.information * self.n_effective_
@@ -160,7 +160,8 @@ class Parametric(DensityEstimator):
         check_positive("folds", self.folds, integer=True)
         if self.fixed:
             raise InputError("fixed expects a family by name; family is 'auto'.")
-        kish = weights * (weights.sum() / (weights @ weights))
+        size = length(weights)
+        kish = weights / size * (weights.sum() / size)
         family, self.table_ = choose(table, kish, upper, max(int(self.folds), 2))
         return family
 
@@ -343,6 +344,12 @@ def _check_size(table: Array) -> None:
         raise InputError(
             f"maximum likelihood expects values up to 1e75 in size; got {largest:.3g}. Rescale the column."
         )
+
+
+def length(weights: Array) -> float:
+    """The root of the sum of the squares, whose squares need not be numbers: 1e160 weighs as much as 1."""
+    largest = weights.max()
+    return float(largest * np.linalg.norm(weights / largest))
 
 
 def _bound(name: str, values: Any) -> Array:

@@ -59,8 +59,10 @@ class Regression(RegressorMixin, ConditionalEstimator):
         coef_: beta, (d,), in units of eta per unit of x.
         intercept_: beta_0.
         noise_: the fitted noise, with its scale (of greatest likelihood: not corrected for degrees of freedom).
-        standard_errors_: of beta_0 and beta, (1 + d,), from Fisher's information; for normal noise from the unbiased
-            variance, RSS / (n - p). Weights count as repetitions: n is their sum. The first is 0 without intercept.
+        standard_errors_: of beta_0 and beta, (1 + d,), from Fisher's information (for Laplace noise with the next term,
+            since a kink is no parabola), times n / (n - p) where the noise has a scale or size, which few rows tell too
+            small: for normal noise that of RSS / (n - p). Weights count as repetitions: n is their sum. The first is 0
+            without intercept.
         spare_: n - p, rows to spare beyond the number p of coefficients that the rows can tell.
         log_likelihood_: sum of log p(y | x) over the rows fitted, in nats.
         aic_, bic_: -2 log_likelihood_ + 2 k and + k log n, with k counting p and the numbers of the noise (its scale).
@@ -111,12 +113,12 @@ class Regression(RegressorMixin, ConditionalEstimator):
         n, p = float(weights.sum()), features.shape[1]
         self.spare_ = n - p
         self._covariance = self.noise_.covariance(features, self._theta, weights)
-        if isinstance(self.noise_, NormalNoise):
-            self._covariance *= n / self.spare_ if self.spare_ > 0 else 1.0
+        if self.noise_.n_parameters and self.spare_ > 0:
+            self._covariance *= n / self.spare_
         both = design.coefficients @ self._theta
         self.intercept_, self.coef_ = both[0], both[1:]
         self.standard_errors_ = design.errors(self._covariance)
-        if isinstance(self.noise_, LocationNoise) and self.spare_ <= 0:
+        if self.noise_.n_parameters and self.spare_ <= 0:
             self.standard_errors_ = np.full(len(both), np.inf)
         self.log_likelihood_ = float(weights @ self.noise_.log_prob(y, features @ self._theta))
         k = p + self.noise_.n_parameters
@@ -161,8 +163,10 @@ class Regression(RegressorMixin, ConditionalEstimator):
     def confidence_interval(self, level: float = 0.95) -> np.ndarray:
         """Where beta_0 and each of beta lie with this confidence: (1 + d, 2).
 
-        For normal noise exact, by Student's t; otherwise estimate and standard error with the normal distribution, as
-        holds with many rows (Wald).
+        By Student's t with n - p degrees of freedom, where the rows tell a scale (or size) too: exact for normal noise,
+        for others as holds with many rows, and close with few (of 60 rows and 3 coefficients, 88 to 91 % at level 0.9;
+        with the normal distribution and the scale of greatest likelihood Laplace's had 83). By the normal distribution
+        for Poisson's counts, which have none.
         """
         check_fraction("level", level)
         check_is_fitted(self)
@@ -172,7 +176,7 @@ class Regression(RegressorMixin, ConditionalEstimator):
         """The columns of a table of coefficients, ready for a data frame.
 
         They are coefficient (its name), estimate, standard_error, low and high (the confidence interval) and p_value
-        (two-sided, that it is 0: by Student's t for normal noise, otherwise by Wald's test).
+        (two-sided, that it is 0: by Student's t, or the normal distribution for Poisson's counts).
         """
         check_fraction("level", level)
         check_is_fitted(self)
@@ -186,7 +190,7 @@ class Regression(RegressorMixin, ConditionalEstimator):
 
     @property
     def _degrees(self) -> float:
-        return self.spare_ if isinstance(self.noise_, NormalNoise) else np.inf
+        return self.spare_ if self.noise_.n_parameters else np.inf
 
     def _features(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

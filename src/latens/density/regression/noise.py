@@ -165,6 +165,18 @@ class LaplaceNoise(LocationNoise):
         residual = np.abs(y - features @ theta)
         return cls(max(float(np.average(residual, weights=weights)), _rounding(y))), theta
 
+    def covariance(self, features: np.ndarray, theta: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        r"""$\frac{b^2}{n} \big(I + \sqrt{8 / \pi n}\, \overline{|\phi| \phi \phi^\top}\big)$.
+
+        Fisher's information tells the first term. The next, of n^(-3/2), is that of the kink: at a distance u from the
+        plane the slope of the score is not 1 / b but (1 - e^(-u / b)) / u, so that the estimate goes farther,
+        $\delta = z + \overline{\phi |\phi z| \phi z} / 2b$ where z is normal; from E |normal|^3 = sqrt(8 / pi).
+        """
+        n = float(weights.sum())
+        far = weights * np.linalg.norm(features, axis=1)
+        kink = np.sqrt(8 / np.pi / n) * (features.T @ (features * far[:, None])) / n
+        return self.scale**2 / n * (np.eye(len(theta)) + kink)
+
     @property
     def standard(self) -> Any:
         return stats.laplace
