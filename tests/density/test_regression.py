@@ -186,13 +186,13 @@ def test_the_error_of_a_median_counts_its_kink_in(n):
 
 
 def test_the_kink_is_counted_in_along_every_column():
-    """Against the spread of 800 fits to 40 rows; the intervals of nine coefficients hold what they should."""
+    """Against the spread of 800 fits to 40 rows: squared distances are on average as many as coefficients."""
     rng = np.random.RandomState(6)
     features = Design.of(_X[:40], np.ones(40), True).features(_X[:40])
     thetas = np.array([LaplaceNoise.fit(features, rng.laplace(size=40), np.ones(40))[1] for _ in range(800)])
     told = LaplaceNoise(1.0).covariance(features, np.zeros(4), np.ones(40))
     inside = (thetas @ np.linalg.inv(told) * thetas).sum(axis=1)
-    assert inside.mean() == pytest.approx(4.0, abs=5 * inside.std() / 800**0.5 + 0.2)  # 5.6 without the kink
+    assert inside.mean() == pytest.approx(4.0, abs=5 * inside.std() / 800**0.5 + 0.2)  # 6.3 without the kink
 
 
 @pytest.mark.parametrize("kind", ["laplace", "student-t", "negative-binomial"])

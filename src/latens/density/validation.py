@@ -78,7 +78,9 @@ def check_weights(sample_weight: ArrayLike | None, n_rows: int) -> np.ndarray:
     check_finite("sample_weight", weights)
     if (weights < 0).any():
         raise InputError(f"sample_weight expects non-negative numbers; the smallest is {weights.min():g}.")
-    if not np.isfinite(weights.sum()):
+    with np.errstate(over="ignore"):
+        endless = np.isinf(weights.sum())
+    if endless:
         raise InputError(
             f"sample_weight expects a sum that is a number; the largest is {weights.max():g}. Divide them."
         )
