@@ -24,6 +24,7 @@ from latens.distributions.bijections import (
 )
 from latens.distributions.binary import Bernoulli
 from latens.distributions.categorical import Categorical
+from latens.distributions.classes import Classes, OneOf
 from latens.distributions.codes import Codes, Concrete, Embedded, PointCodes, SequentialCodes, one_hot
 from latens.distributions.counts import NegativeBinomial, Poisson
 from latens.distributions.delta import Delta
@@ -47,6 +48,7 @@ __all__ = [
     "Beta",
     "Bijection",
     "Categorical",
+    "Classes",
     "Codes",
     "Composed",
     "Concrete",
@@ -69,6 +71,7 @@ __all__ = [
     "NegativeBinomial",
     "Normal",
     "NormalMixture",
+    "OneOf",
     "Permutation",
     "Planar",
     "PoincareNormal",

@@ -49,6 +49,9 @@ class Distribution(ABC):
     space: Space = REAL
     """Where draws lie."""
 
+    enumerable: bool = False
+    """Whether ``enumerate`` gives every value: a draw then goes through all of them."""
+
     scores_draws: bool = False
     """Whether the log density of a draw comes with it, cheaper than it could be found afterwards."""
 
@@ -77,6 +80,14 @@ class Distribution(ABC):
     def embed(self, draw: Tensor) -> Tensor:
         """A draw as a decoder reads it: itself, unless it is a code."""
         return draw
+
+    def enumerate(self) -> Tensor:
+        """Every value, first axis the values, ``(C, *batch, *event)``.
+
+        Raises:
+            NotImplementedError: there are too many.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has more values than can be gone through.")
 
     def factors(self, x: Tensor) -> Tensor:
         """log p(x_i), element by element, ``(*sample, *batch, *event)``.

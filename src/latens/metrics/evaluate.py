@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from latens.data import Source, Subset
 from latens.distributions import Distribution
 from latens.models import Draw, Latent
-from latens.neural import LatentDensity, NeuralDensity
+from latens.neural import LatentDensity, NeuralDensity, SemiSupervisedVAE
 from latens.neural.rows import tensor
 from latens.neural.scoring import as_fitted, block_shape, blocks, by_block, draws, empty, seen, squared_error
 from latens.utils.validation import check_positive
@@ -78,7 +78,8 @@ def evaluate(estimator: NeuralDensity, X: Any, y: Any = None, *, k: int | None =
     most log n, and lower than that of the whole population where that is large.
 
     Args:
-        estimator: a fitted VAE or AutoEncoder; of a Flow, which has no latents, log p(x) alone is told, exactly.
+        estimator: a fitted VAE or AutoEncoder; of a Flow, which has no latents, log p(x) alone is told, exactly; of a
+            SemiSupervisedVAE log p(x) without the label.
         X: rows like those fitted: an array, a path, a ``Source``.
         y: what to condition on, for p(x | y).
         k: draws an example; the estimator's ``score_samples_k`` by default.
@@ -103,6 +104,10 @@ def evaluate(estimator: NeuralDensity, X: Any, y: Any = None, *, k: int | None =
     k = getattr(estimator, "score_samples_k", 1) if k is None else k
     check_positive("k", k, integer=True)
     labels = y if y is not None else source.labels
+    if isinstance(estimator, SemiSupervisedVAE):
+        error = estimator.reconstruction_error(source, labels).mean()
+        figures = _exact(estimator, estimator.score_samples(source, k=k))
+        return replace(figures, k=k, reconstruction_error=float(error))
     if not isinstance(estimator, LatentDensity):
         return _exact(estimator, estimator.score_samples(source, labels))
     k = estimator._draws(k)

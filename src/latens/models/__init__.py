@@ -24,6 +24,7 @@ from latens.models.posteriors import (
     SylvesterFlow,
 )
 from latens.models.priors import ExemplarPrior, VampPrior
+from latens.models.semi import SemiSupervised
 from latens.models.spaces import StandardPoincare, UniformSphere
 from latens.models.vae import VariationalAutoencoder
 from latens.models.wrapped import Wrapped, unwrapped
@@ -55,6 +56,7 @@ __all__ = [
     "PosteriorFlow",
     "RadialFlow",
     "Reprised",
+    "SemiSupervised",
     "StandardNormal",
     "StandardPoincare",
     "SylvesterFlow",

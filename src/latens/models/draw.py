@@ -45,7 +45,7 @@ class Latent:
         Raises:
             InputError: it is a code, which has no place among others and carries no gradient.
         """
-        if self.quantised is not None:
+        if self.quantised is not None or self.q.enumerable:
             raise InputError(
                 f"A term of this objective looks at latents as real numbers; {type(self.q).__name__} draws codes. "
                 "Leave it out, or use a posterior such as Normal('element')."
@@ -163,7 +163,12 @@ class Draw:
         if self.enumerated is None:
             return t.squeeze(0) if self.samples == 1 else t.mean(0)
         mass = self.enumerated.exp()
-        return torch.where(mass > 0, mass * t, torch.zeros_like(t)).sum(0)
+        return (mass * torch.where(mass > 0, t, torch.zeros_like(t))).sum(0)
+
+    def log_terms(self, t: Tensor) -> Tensor:
+        """log mass_k + t_k, ``(K, B)``; -infinity where a draw has no mass, whatever t is there."""
+        terms = self.log_mass + t
+        return terms if self.enumerated is None else torch.where(self.enumerated > -torch.inf, terms, -torch.inf)
 
     def log_mean_exp(self, t: Tensor) -> Tensor:
         """log sum_k mass_k exp(t_k), ``(K, B) -> (B,)``.
@@ -171,7 +176,7 @@ class Draw:
         A term below eps^2 of the largest counts as eps^2 of it, without gradient: invisible in the sum, while its own
         gradient would be a subnormal number, which costs a processor twenty times as much.
         """
-        terms = self.log_mass + t
+        terms = self.log_terms(t)
         least = terms.detach().amax(0) + 2.0 * math.log(torch.finfo(terms.dtype).eps)
         return torch.maximum(terms, least).logsumexp(0)
 
@@ -188,6 +193,9 @@ def draw(
     log_volume: Tensor | float = 0.0,
 ) -> Draw:
     """Runs the model on x, drawing each choice from its posterior, and records it.
+
+    One choice may be enumerable (a class): every value of it is gone through, ``samples`` times, and counts with its
+    mass; the choices after it are drawn for each value.
 
     Args:
         x: ``(B, *event)`` in the model's units.
@@ -208,10 +216,15 @@ def draw(
         (torch.Size([3, 5]), torch.Size([3, 5]))
     """
     latents: list[Latent] = []
+    mass: list[Tensor] = []
 
     def choose(p: Distribution, q: Distribution | None) -> Tensor:
         if q is None:
             raise ValueError("A draw expects a posterior for every choice; got None.")
+        if q.enumerable:
+            latents.append(_enumerated(p, q, samples))
+            mass.append(latents[-1].log_q - math.log(samples))
+            return latents[-1].value
         shapes: dict[int, tuple[int, ...]] = {0: (samples, len(x)), 1: (samples,)}
         latents.append(_drawn(p, q, shapes.get(len(q.batch_shape), ())))
         return latents[-1].value
@@ -220,8 +233,18 @@ def draw(
         return model(clamp(values), context=context)
 
     likelihood = model(choose, x, observed=observed, context=context)
-    recorded = (latents, samples, observed, context, progress, n_examples, log_volume)
+    if len(mass) > 1:
+        raise ValueError(f"A draw goes through the values of one choice; this model has {len(mass)} of them.")
+    enumerated = mass[0] if mass else None
+    k = samples if enumerated is None else len(enumerated)
+    recorded = (latents, k, observed, context, progress, n_examples, log_volume, enumerated)
     return Draw(x, likelihood, *recorded, decode=decode)
+
+
+def _enumerated(p: Distribution, q: Distribution, samples: int) -> Latent:
+    """All values of q, one after the other, ``samples`` times."""
+    values = q.enumerate()
+    return Latent(values.repeat(samples, *[1] * (values.ndim - 1)), q, p)
 
 
 def _drawn(p: Distribution, q: Distribution, shape: tuple[int, ...]) -> Latent:

@@ -5,6 +5,16 @@ from latens.neural.base import NeuralDensity
 from latens.neural.flow import Flow
 from latens.neural.latent import LatentDensity, PosteriorCollapse
 from latens.neural.saving import load
+from latens.neural.semi import SemiSupervisedVAE
 from latens.neural.vae import VAE
 
-__all__ = ["VAE", "AutoEncoder", "Flow", "LatentDensity", "NeuralDensity", "PosteriorCollapse", "load"]
+__all__ = [
+    "VAE",
+    "AutoEncoder",
+    "Flow",
+    "LatentDensity",
+    "NeuralDensity",
+    "PosteriorCollapse",
+    "SemiSupervisedVAE",
+    "load",
+]

@@ -186,10 +186,14 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         self.seed_ = seed_of(self.random_state)
         if self.random_state is None:
             self.seed_ = World.join(self._device).first(self.seed_)
-        self.condition_ = None if self.condition is None else condition_of(_given(y, source), len(source))
+        self.condition_ = None if self.condition is None else self._condition_of(_given(y, source), len(source))
         self.settings_, self.reasons_ = self._choose(self.schema_, len(source))
         check_support(self.schema_, self._family)
         self.units_ = units_for(source, self._family).to(self._device)
+
+    def _condition_of(self, y: Any, n: int) -> Condition | Covariates:
+        """How y becomes numbers."""
+        return condition_of(y, n)
 
     def _choose(self, schema: Schema, n: int) -> tuple[dict[str, Any], dict[str, str]]:
         settings: dict[str, Any] = {}

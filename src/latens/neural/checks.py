@@ -73,7 +73,7 @@ def _condition(name: str, value: Any) -> None:
 
 
 _OPEN = {"latents", "likelihood", "prior", "encoder", "decoder", "condition", "epochs", "batch_size"}
-_OPEN |= {"hierarchy", "learning_rate", "clip", "patience", "device", "transforms", "network"}
+_OPEN |= {"hierarchy", "learning_rate", "clip", "patience", "device", "transforms", "network", "classifier"}
 _CHECKS: dict[str, Check] = {
     "latents": _number(integer=True),
     "posterior": _a((Family, Spec), "a family such as Normal('element')"),
@@ -83,6 +83,8 @@ _CHECKS: dict[str, Check] = {
     "encoder": _a((Spec, nn.Module), _NETWORK),
     "decoder": _a((Spec, nn.Module), _NETWORK),
     "hierarchy": _a(Hierarchy, "a hierarchy of latents such as Ladder((32, 16, 8))"),
+    "classifier": _a((Spec, nn.Module), _NETWORK),
+    "alpha": _number(zero=True),
     "transforms": _number(integer=True),
     "kind": lambda name, value: check_choice(name, value, tuple(LAYERS)),
     "bins": _number(integer=True, zero=True),

@@ -78,6 +78,53 @@ class Condition(Value):
 
 
 @dataclass(frozen=True, repr=False)
+class Labels(Condition):
+    """y as numbers, where it is known: -1, NaN and None stand for a label that is not.
+
+    Example:
+        >>> Labels.of(np.array([0, 1, -1]), 3).encode([1, -1], 2)
+        array([[0., 1.],
+               [0., 0.]], dtype=float32)
+    """
+
+    @classmethod
+    def of(cls, y: Any, n: int) -> Labels:
+        """The classes of the labels that are known.
+
+        Raises:
+            InputError: no labels, or fewer than two classes.
+        """
+        if y is None:
+            raise InputError("Expected labels, -1 where a row has none; got no y. Call fit(X, y).")
+        labels = _labels(y, n)
+        classes = np.unique(np.asarray(labels[~_unknown(labels)].tolist())).tolist()
+        if len(classes) < 2:
+            raise InputError(f"Expected labels of at least 2 classes; got {classes}. -1 says that a row has none.")
+        return cls(tuple(classes))
+
+    def encode(self, y: Any, n: int) -> np.ndarray:
+        """``(n, classes)`` indicators, zeros where a label is not known.
+
+        Raises:
+            InputError: another number of labels, or a class that was not fitted.
+        """
+        labels = _labels(np.full(n, y) if np.ndim(y) == 0 else y, n)
+        known = ~_unknown(labels)
+        out = np.zeros((n, self.size), np.float32)
+        if known.any():
+            out[known] = super().encode(np.asarray(labels[known].tolist()), int(known.sum()))
+        return out
+
+
+def _unknown(labels: np.ndarray) -> np.ndarray:
+    if labels.dtype.kind == "f":
+        return np.isnan(labels) | (labels == -1)
+    if labels.dtype.kind == "O":
+        return np.array([item is None or item != item or item == -1 for item in labels.tolist()], dtype=bool)
+    return labels == -1 if labels.dtype.kind in "iu" else np.zeros(len(labels), bool)
+
+
+@dataclass(frozen=True, repr=False)
 class Covariates(Value):
     """y as numbers: real, in units of their spread around their mean.
 
