@@ -207,7 +207,7 @@ def test_a_critic_of_one_s_own_is_copied_and_the_global_generator_left_alone():
 
 
 REFUSED = {
-    "no weights": (Players(prior=ELBO()), "the prior, which has no weights of its own here; weights: posterior, likelihood"),
+    "no weights": (Players(prior=ELBO()), "no weights of its own here; weights: posterior, likelihood"),
     "no rest": (Players(posterior=ELBO(), likelihood=ELBO()), "no weights to the rest"),
     "unknown": (Players(posterior=ELBO(), steps=WhileGrowing("information")), "watches 'information'"),
 }
