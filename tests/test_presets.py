@@ -50,7 +50,10 @@ def small(name: str, **settings):
 def fitted(request):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", latens.neural.latent.PosteriorCollapse)
-        return request.param, small(request.param).fit(X)
+        model = small(request.param).fit(X)
+    if isinstance(model, latens.AutoEncoder):
+        model.fit_prior(latens.GaussianMixture(2, random_state=0), X)
+    return request.param, model
 
 
 def test_it_learns(fitted):
@@ -62,8 +65,6 @@ def test_it_learns(fitted):
 
 def test_it_draws_what_data_look_like(fitted):
     _, model = fitted
-    if isinstance(model, latens.AutoEncoder):
-        model.fit_prior(latens.GaussianMixture(2, random_state=0), X)
     drawn = model.sample(20, random_state=1)
     assert (drawn.shape, drawn.dtype) == ((20, 8, 8), X.dtype)
     assert np.isfinite(drawn).all()
