@@ -143,6 +143,15 @@ def test_info(run, ask, call):
     assert re.search(r"batch size +64 +\(chosen: 1797 examples\)", out)
 
 
+def test_a_model_whose_prior_was_fitted_afterwards_is_used_as_any_other(run, ask, call, tmp_path):
+    model, X = latens.load(run), load_digits().images
+    model.fit_prior(latens.GaussianMixture(2, random_state=0), X).save(tmp_path / "model")
+    ask("sample", tmp_path / "model", "-n", 5, "--noise", "--seed", 3, "-o", tmp_path / "drawn.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "drawn.npy"), model.sample(5, 3))
+    assert ask("info", run)["fitted_prior"] is None
+    assert re.search(r"fitted prior +GaussianMixture\(n_components=2", call("info", tmp_path / "model")[1])
+
+
 def test_check_digits(ask, call):
     said = ask("check", "digits")
     assert (said["n"], said["shape"], said["range"]) == (1797, [8, 8], [0.0, 16.0])

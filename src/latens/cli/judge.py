@@ -86,6 +86,8 @@ def _info_lines(about: dict[str, Any]) -> list[Line]:
     for name, value in about["settings"].items():
         why = about["reasons"].get(name)
         lines.append((name.replace("_", " "), value + (f"   (chosen: {why})" if why else "")))
+    if about.get("fitted_prior"):
+        lines.append(("fitted prior", about["fitted_prior"]))
     lines += summary.figure_lines(about.get("figures", {}))
     lines += summary.compared_lines(about.get("compared") or [])
     return [*lines, ("versions", ", ".join(f"{name} {v}" for name, v in about["versions"].items()))]

@@ -55,6 +55,7 @@ def about(estimator: DensityEstimator) -> dict[str, Any]:
         "reasons": dict(estimator.reasons_),
         "objective": text(estimator._objective()),
         "condition": None if estimator.condition_ is None else text(estimator.condition_),
+        "fitted_prior": " ".join(repr(estimator.prior_).split()) if hasattr(estimator, "prior_") else None,
         "parameters": sum(p.numel() for p in estimator.model_.parameters()),
         "history": {
             "epochs": len(history.rows),

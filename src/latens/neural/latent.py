@@ -157,7 +157,10 @@ class LatentDensity(NeuralDensity):
         """
         _check_prior(density)
         if self.code_classes_ is not None or self.model_.choices != 1 or self.model_.shapes is not None:
-            raise InputError("fit_prior expects a model with one latent vector of real numbers; this one has others.")
+            raise InputError(
+                "fit_prior expects a model with one latent vector of real numbers; codes and hierarchies learn their "
+                "prior with the model, such as VAE(posterior=GumbelSoftmax(10), prior=AutoregressiveCodes())."
+            )
         fitted = clone(density).fit(self._latents(X, y))
         if np.any(fitted._masses):
             raise InputError(f"fit_prior expects a density; {fitted} tells masses, and latents are real numbers.")
