@@ -24,7 +24,8 @@ class Latent:
 
     Attributes:
         value: what the decoder reads.
-        quantised: the integers that the value stands for, which q and p are then of; None where it stands for itself.
+        quantised: what q and p are of where that is not the value: the integers that it stands for, or the logarithm of
+            relaxed ones; None where it stands for itself.
     """
 
     value: Tensor
