@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from latens import VAE, AutoEncoder, Flow
+from latens import VAE, AutoEncoder, Flow, SemiSupervisedVAE
 from latens.distributions import Normal
 from latens.nn import MLP
 from latens.objectives import ELBO, Distortion, Rate
@@ -19,7 +19,14 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 2)) @ RNG.normal(size=(2, 5)) + 0.2 * RNG.normal(size=(300, 5))
 
 
-@parametrize_with_checks([VAE(**SMALL), AutoEncoder(**SMALL), Flow(epochs=2, network=MLP((8,)), random_state=0)])
+@parametrize_with_checks(
+    [
+        VAE(**SMALL),
+        AutoEncoder(**SMALL),
+        SemiSupervisedVAE(**SMALL, classifier=MLP((8,))),
+        Flow(epochs=2, network=MLP((8,)), random_state=0),
+    ]
+)
 def test_the_checks_of_scikit_learn_pass(estimator, check):
     check(estimator)
 

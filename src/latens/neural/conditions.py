@@ -108,7 +108,8 @@ class Labels(Condition):
         Raises:
             InputError: another number of labels, or a class that was not fitted.
         """
-        labels = _labels(np.full(n, y) if np.ndim(y) == 0 else y, n)
+        given = np.asarray(y)
+        labels = _labels(np.full(n, given) if given.ndim == 0 else given, n)
         known = ~_unknown(labels)
         out = np.zeros((n, self.size), np.float32)
         if known.any():

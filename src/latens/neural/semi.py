@@ -176,7 +176,8 @@ class SemiSupervisedVAE(LatentDensity):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row, ``(n,)``."""
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
 
     @Scored
     def score_samples(self, X: Any, y: Any = None, *, k: int | None = None) -> np.ndarray:

@@ -1,0 +1,73 @@
+"""MNIST with 100 labels: error of the classifier inside a semi-supervised VAE, target 6 %, and of the labels alone.
+
+Published for this model alone (M2 of Kingma et al., 2014): 11.97 %. 50,000 training images of which ten of each class
+have a label, 10,000 test images. The figures of a run can be killed at any moment and resumed:
+
+    PYTHONPATH=src python benchmarks/semi_supervised.py --minutes 120 --folder ../runs/semi
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from budget import Run
+from common import begin, mnist, note, parser, table
+from sklearn.linear_model import LogisticRegression
+
+from latens import SemiSupervisedVAE
+from latens.data import ArraySource, load
+from latens.nn import MLP
+
+ROWS, EACH = 50_000, 10
+
+
+def labels(folder: Path, part: str) -> np.ndarray:
+    """MNIST's labels of "train" or "t10k"."""
+    found = load(folder / "mnist" / f"{part}-images-idx3-ubyte.gz").labels
+    if found is None:
+        raise SystemExit(f"no labels beside {part}-images-idx3-ubyte.gz")
+    return found
+
+
+def model(epochs: int, alpha: float, width: int) -> SemiSupervisedVAE:
+    """Pixels as they are above or below one half, as in the publication."""
+    networks = {name: MLP((width, width)) for name in ("encoder", "decoder", "classifier")}
+    pace = {"epochs": epochs, "batch_size": 128, "patience": 0, "validation_fraction": 0.02}
+    return SemiSupervisedVAE(latents=50, alpha=alpha, random_state=0, **networks, **pace)
+
+
+def main() -> None:
+    """Trains within the budget, and prints the errors."""
+    options = parser(__doc__ or "")
+    options.add_argument("--minutes", type=float, default=2.0, help="budget, of 2 cores")
+    options.add_argument("--folder", type=Path, help="where to keep what resumes")
+    options.add_argument("--alpha", type=float, default=1.0)
+    options.add_argument("--width", type=int, default=256, help="units of each of two layers")
+    given = begin(options)
+    X, y = (mnist(given.data, "train")[:ROWS] >= 128).astype(np.uint8), labels(given.data, "train")[:ROWS]
+    test, truth = (mnist(given.data, "t10k") >= 128).astype(np.uint8), labels(given.data, "t10k")
+    order = np.random.default_rng(0).permutation(ROWS)
+    labelled = np.concatenate([order[y[order] == c][:EACH] for c in range(10)])
+    some = np.full(ROWS, -1)
+    some[labelled] = y[labelled]
+    run = Run(given.folder or Path(tempfile.mkdtemp()), {"alpha": given.alpha, "width": given.width})
+
+    def make(epochs: int) -> SemiSupervisedVAE:
+        return model(epochs, run.plan["alpha"], run.plan["width"])
+
+    fitted = run.fit(make, ArraySource(X, some), given.minutes, 5_000)  # type: ignore[arg-type]
+    alone = LogisticRegression(max_iter=2000).fit(X[labelled].reshape(len(labelled), -1), y[labelled])
+    errors = {
+        f"SemiSupervisedVAE, {len(fitted.history_.rows)} epochs": (fitted.predict(test) != truth).mean(),
+        "logistic regression on the labels alone": (alone.predict(test.reshape(len(test), -1)) != truth).mean(),
+    }
+    note(f"{run.cpu_minutes:.1f} CPU-min")
+    rows = [[name, f"{100 * error:.2f}"] for name, error in errors.items()]
+    rows += [["published, M2 alone", "11.97"], ["target", "6"]]
+    table(f"MNIST with 100 labels, {run.cpu_minutes:.1f} CPU-minutes", ["", "test error, %"], rows, "scikit-learn")
+
+
+if __name__ == "__main__":
+    main()
