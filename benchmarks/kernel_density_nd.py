@@ -1,4 +1,4 @@
-"""Kernel density of several columns beside KDEpy and scikit-learn: speed at given bandwidths, and errors.
+"""Kernel density of several columns beside KDEpy, scikit-learn and scipy: speed at given bandwidths, errors, defaults.
 
 OMP_NUM_THREADS=1 python benchmarks/kernel_density_nd.py            all tables
 OMP_NUM_THREADS=1 python benchmarks/kernel_density_nd.py --only plane
@@ -17,6 +17,7 @@ import numpy as np
 from common import begin, cpu_seconds, mnist, note, parser, table
 from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
+from scipy.stats import gaussian_kde
 from sklearn import neighbors
 
 from latens.density import KernelDensity
@@ -152,10 +153,47 @@ def adversarial(folder: Path) -> None:
     table("Largest error, relative where a log density is above 1", columns, rows, *PACKAGES)
 
 
+SHAPES: dict[str, Callable[[np.random.RandomState, int, int], np.ndarray]] = {
+    "normal": lambda rng, n, d: rng.normal(size=(n, d)),
+    "gamma(2)": lambda rng, n, d: rng.gamma(2.0, size=(n, d)),
+    "log-normal": lambda rng, n, d: np.exp(0.7 * rng.normal(size=(n, d))),
+    "t(3)": lambda rng, n, d: rng.normal(size=(n, d)) / np.sqrt(rng.chisquare(3, (n, 1)) / 3),
+    "two normals": lambda rng, n, d: np.where(
+        rng.uniform(size=(n, 1)) < 0.5, rng.normal(-3 / d**0.5, 1.0, (n, d)), rng.normal(3 / d**0.5, 0.5, (n, d))
+    ),
+    "uniform": lambda rng, n, d: rng.uniform(size=(n, d)),
+}
+
+
+def defaults(samples: int = 4, unseen: int = 2000) -> None:
+    """log p of unseen rows under the defaults, beyond scipy's."""
+    for d in (2, 4):
+        rows = []
+        for n in (100, 400):
+            for name, draw in SHAPES.items():
+                found = []
+                for seed in range(samples):
+                    rng = np.random.RandomState(seed)
+                    x, new = draw(rng, n, d), draw(rng, unseen, d)
+                    theirs = gaussian_kde(x.T).logpdf(new.T).mean()
+                    models = KernelDensity(), KernelDensity("cv_ml", adaptive=True), KernelDensity("cv_ml")
+                    found.append([theirs, *(model.fit(x).score(new) - theirs for model in models)])
+                mean, spread = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / samples**0.5
+                rows.append([n, name, f"{mean[0]:.3f}", *(f"{a:+.4f} ± {b:.4f}" for a, b in zip(mean[1:], spread[1:]))])
+                note(str(rows[-1]))
+        columns = ["n", "rows", "scipy, nats", "latens", "always Abramson's scales", "no local scales"]
+        table(
+            f"{d} columns: log p of {unseen} unseen rows beyond scipy's default, {samples} samples",
+            columns,
+            rows,
+            "scipy",
+        )
+
+
 def main() -> None:
     """Measures, prints."""
     options = parser(__doc__ or "")
-    options.add_argument("--only", choices=("plane", "digits", "between", "adversarial"))
+    options.add_argument("--only", choices=("plane", "digits", "between", "adversarial", "defaults"))
     given = begin(options)
     warnings.filterwarnings("ignore")
     parts = {
@@ -163,6 +201,7 @@ def main() -> None:
         "digits": lambda: many_columns(given.data),
         "between": between,
         "adversarial": lambda: adversarial(given.data),
+        "defaults": defaults,
     }
     for name, part in parts.items():
         if given.only in (None, name):

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.optimize import brentq
-from scipy.special import eval_hermitenorm
+from scipy.special import eval_hermitenorm, logsumexp
 
 from latens.density import KernelDensity
-from latens.density.kernel.bandwidth import automatic, improved_sheather_jones, likelihood, sheather_jones
+from latens.density.kernel.bandwidth import (
+    automatic,
+    improved_sheather_jones,
+    likelihood,
+    local_likelihood,
+    sheather_jones,
+)
 from latens.utils.errors import InputError
 
 
@@ -161,3 +167,47 @@ def test_a_rule_of_one_column_goes_with_its_unit(rule, power):
     x, unit = rows(300), 2.0**power
     fitted = KernelDensity(name, adaptive=False).fit(unit * x[:, None])
     assert fitted.bandwidth_ / unit == pytest.approx(rule(x), rel=1e-3)
+
+
+TAILS = {
+    "heavy": (lambda rng, n: rng.standard_t(2, size=(n, 2)), {0.5}),
+    "normal": (lambda rng, n: rng.normal(size=(n, 2)), {0.0, 0.25}),
+    "sharp edges": (lambda rng, n: rng.uniform(size=(n, 2)), {0.0}),
+}
+
+
+@pytest.mark.parametrize("kind", TAILS)
+def test_local_scales_of_several_columns_are_those_that_rows_left_out_like(kind):
+    """As KernelDensity with each power, fitted without each row in turn, would have it."""
+    draw, expected = TAILS[kind]
+    x = draw(np.random.RandomState(0), 600)
+    assert local_likelihood(x / likelihood(x))[1] in expected
+    x = x[:40]
+    h = likelihood(x)
+    factor, power = local_likelihood(x / h)
+
+    def posterior(power, factor):
+        def score(i):
+            others = np.delete(x, i, axis=0)
+            log_p = KernelDensity(h, exact=True).fit(others).score_samples(others)
+            scales = factor * h * np.exp(-power * (log_p - centre))
+            terms = stats.norm.logpdf((x[i] - others) / scales[:, None]).sum(axis=1) - 2 * np.log(scales)
+            return logsumexp(terms) - np.log(39)
+
+        centre = KernelDensity(h, exact=True).fit(x).score_samples(x).mean() + np.log(40 / 39)
+        return np.mean([score(i) for i in range(40)]) - np.log(factor) ** 2 / 0.02 / 40
+
+    found = posterior(power, factor)
+    for other in (0.0, 0.25, 0.5):
+        assert found > posterior(other, factor) - 1e-9
+    assert found > max(posterior(power, factor * 1.05), posterior(power, factor / 1.05))
+
+
+@pytest.mark.parametrize("d", [2, 4])
+def test_the_default_of_several_columns_knows_normal_rows_better_than_scipy_s(d):
+    rng, gained = np.random.RandomState(0), []
+    for _ in range(4):
+        seen, unseen = rng.normal(size=(300, d)), rng.normal(size=(1000, d))
+        theirs = stats.gaussian_kde(seen.T).logpdf(unseen.T).mean()
+        gained.append(KernelDensity().fit(seen).score(unseen) - theirs)
+    assert np.mean(gained) > 0.001

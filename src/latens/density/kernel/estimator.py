@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens.density.base import DensityEstimator
 from latens.density.given import known as known_of
-from latens.density.kernel.bandwidth import bandwidth_of
+from latens.density.kernel.bandwidth import bandwidth_of, local_likelihood
 from latens.density.kernel.conditioned import Kernels, condition, expected, log_conditional
 from latens.density.kernel.invert import invert
 from latens.density.kernel.kernels import KERNELS
@@ -42,9 +42,10 @@ NORMAL_TAIL = 8.5
 class KernelDensity(DensityEstimator):
     r"""$p(x) = \sum_i \frac{w_i}{W} \, |s_i B|^{-1} \, K\big((s_i B)^{-1} (x - x_i)\big)$, with $H = B B^T$.
 
-    By default Gaussian kernels with Abramson's local scales s_i, wide where rows are rare; in one column their
-    bandwidth is the improved Sheather-Jones one, in several it has the shape of the covariance, and the size that
-    maximises the likelihood of rows left out. The tails are exact in log space, however far from the rows a query is.
+    By default Gaussian kernels with local scales s_i, wide where rows are rare: Abramson's in one column, where the
+    bandwidth is the improved Sheather-Jones one; in several the bandwidth has the shape of the covariance, and its size
+    and the power of the scales maximise the likelihood of rows left out. The tails are exact in log space, however far
+    from the rows a query is.
 
     Args:
         bandwidth: a rule, or the kernel's scale in the unit of the data: one number, one a column, or a positive
@@ -56,8 +57,9 @@ class KernelDensity(DensityEstimator):
             ``"linear"``, ``"cosine"``, ``"exponential"`` or ``"logistic"``: a function of the distance, normalised in d
             dimensions.
         adaptive: the power a of $s_i \propto p_0(x_i)^{-a}$, 0 to 1, where p_0 is the Gaussian estimate as wide as the
-            kernel; True is Abramson's 1/2, False is 0. ``"auto"``: 1/2 where the bandwidth is ``"auto"`` (and
-            there are at most 10,000 rows, if of several columns), else 0.
+            kernel; True is Abramson's 1/2, False is 0. ``"auto"``: 0 where the bandwidth is another than ``"auto"``;
+            else 1/2 for one column, and for several that of 0, 1/4 and 1/2 under which rows left out are likeliest (0
+            for more than 10,000 rows).
         bounds: the support, (low, high) or one such pair a column; None where open. Mass that would leave it is
             reflected back.
         periodic: whether a column closes onto itself at its bounds, as an angle does: a bool, or one a column. Rows and
@@ -121,7 +123,10 @@ class KernelDensity(DensityEstimator):
         self.rows_, self.weights_ = _ordered(support.inside(table.astype(np.float64)), weights)
         self.bandwidth_ = bandwidth_of(self.bandwidth, self.rows_, self.weights_, self._variance)
         self._forget()
-        if power := _power(self.adaptive, self.bandwidth, *self.rows_.shape):
+        power = _power(self.adaptive, self.bandwidth, *self.rows_.shape)
+        if power is None:
+            power = self._choose_power()
+        if power:
             self._adapt(power)
         return self
 
@@ -307,9 +312,20 @@ class KernelDensity(DensityEstimator):
     def _log_weights(self) -> np.ndarray:
         return np.array([-np.log(len(self.rows_))]) if self.weights_ is None else np.log(self.weights_)
 
+    def _choose_power(self) -> float:
+        """Of several columns: that under which rows left out are likeliest; the bandwidth becomes the best for it."""
+        factor, power = local_likelihood(_over(self._wide, self.rows_), self.weights_)
+        self.bandwidth_ = self.bandwidth_ * factor**2
+        return power
+
+    @property
+    def _wide(self) -> Any:
+        """The bandwidth of Gaussian kernels as wide as these."""
+        return self._variance ** (1.0 if np.ndim(self.bandwidth_) == 2 else 0.5) * self.bandwidth_
+
     def _adapt(self, power: float) -> None:
         """Local scales from a Gaussian pilot, as wide as the kernel; of many rows of one column, one scale a cell."""
-        wide = self._variance ** (1.0 if np.ndim(self.bandwidth_) == 2 else 0.5) * self.bandwidth_
+        wide = self._wide
         if self.n_features_in_ > 1:
             pilot = _plane(self.rows_, self._log_weights, wide, "gaussian", None, self.exact)
             self.scales_ = self._local(power, pilot, self.rows_, self._log_weights)
@@ -333,10 +349,13 @@ def _drawn(rng: np.random.RandomState, n_samples: int, weights: np.ndarray) -> n
     return np.searchsorted(sums, rng.uniform(size=n_samples) * sums[-1], side="right").clip(max=len(sums) - 1)
 
 
-def _power(adaptive: Any, bandwidth: Any, n: int, d: int) -> float:
+def _power(adaptive: Any, bandwidth: Any, n: int, d: int) -> float | None:
+    """The power of local scales; None where the rows of several columns choose it."""
     if isinstance(adaptive, str):
         check_choice("adaptive", adaptive, ("auto",))
-        return 0.5 if isinstance(bandwidth, str) and bandwidth == "auto" and (d == 1 or n <= MANY) else 0.0
+        if not (isinstance(bandwidth, str) and bandwidth == "auto"):
+            return 0.0
+        return 0.5 if d == 1 else None if n <= MANY else 0.0
     if isinstance(adaptive, bool | np.bool_):
         return 0.5 * bool(adaptive)
     check_positive("adaptive", adaptive, zero=True)
