@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latens.density import Histogram, KernelDensity, Parametric, compare
+from latens.density import BayesClassifier, Histogram, KernelDensity, Parametric, Regression, compare
 from latens.utils.errors import InputError
 
 pd = pytest.importorskip("pandas")
@@ -30,6 +30,11 @@ def test_cells_of_a_frame_are_those_of_its_values():
 
 WRONG = {
     "one axis": (lambda: KernelDensity().fit(np.arange(500.0)), "got 1D array instead. Reshape your data"),
+    "one axis and classes": (
+        lambda: BayesClassifier(Histogram()).fit(np.arange(500.0), np.arange(500) % 2),
+        "got 1D array instead",
+    ),
+    "text as y": (lambda: Regression().fit(COLUMN, ["oak"] * 60), "y expects numbers; got oak"),
     "complex": (lambda: KernelDensity().fit(np.arange(500.0)[:, None] + 1j), "Complex data not supported"),
     "no list": (lambda: compare(KernelDensity(), COLUMN), r"expects a list of densities.*; got KernelDensity\(\)"),
     "no rows": (lambda: compare([KernelDensity()], COLUMN[:0]), "cv: .*0"),

@@ -10,6 +10,7 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from latens.density.tables import kind_of, without_numbers
+from latens.density.validation import refusal
 from latens.utils.errors import InputError
 
 
@@ -26,7 +27,7 @@ def as_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> Any:
         else:
             rows = validate_data(estimator, X, reset=reset, dtype=None, allow_nd=True, ensure_all_finite=False)
     except ValueError as error:
-        raise InputError(" ".join(str(error).split())) from None
+        raise refusal(X, error) from None
     if hasattr(X, "columns") and (wrong := without_numbers(X)):
         raise InputError(wrong)
     if reset:

@@ -210,6 +210,8 @@ def check_pairs(
         raise refusal(X, error) from None
     if table.dtype.kind == "O":
         raise refusal(X)
+    if numeric and y.dtype.kind not in "biuf":
+        raise InputError(f"y expects numbers; got {y[0]!s}, of type {y.dtype}.")
     check_finite("X", table, missing=missing)
     weights = check_weights(sample_weight, len(table))
     kept = weights > 0
