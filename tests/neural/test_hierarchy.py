@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:posterior collapse")  # of two e
 
 FITS = {
     "table": lambda: (VAE(hierarchy=Ladder((3, 2, 1), width=16), **FEW), TABLE),
-    "images": lambda: (VAE(hierarchy=ConvLadder((1, 2), (6, 4), levels=2), **FEW), IMAGES[:300]),
+    "images": lambda: (VAE(hierarchy=ConvLadder((1, 2), (6, 4), levels=2), **FEW), IMAGES[:150]),
     "odd images": lambda: (VAE(hierarchy=ConvLadder((1, 1, 2), (4, 4, 4)), **FEW), IMAGES[:300, :7, 1:6]),
     "colours": lambda: (
         VAE(hierarchy=ConvLadder((1, 2), (4, 4), patch=3), **FEW),
@@ -97,7 +97,7 @@ def test_a_score_is_the_density_that_quadrature_finds():
         expected = (p.log_prob(x[:, None]) + log_mass).logsumexp(1).numpy() - np.log(vae.units_.scale.numpy()).sum()
     model.float()
     np.testing.assert_allclose(vae.score_samples(TABLE[:20], k=4000), expected, atol=0.05)
-    assert (np.diff([vae.score_samples(TABLE, k=k).mean() for k in (1, 16, 256)]) > 0).all()
+    assert vae.score_samples(TABLE, k=1).mean() < vae.score_samples(TABLE, k=64).mean()
 
 
 class Killed(Exception):
@@ -130,7 +130,9 @@ def test_killed_and_resumed_gives_the_same_bits(hierarchy, tmp_path):
 def test_missing_entries_are_completed():
     rows = TABLE[:300]
     gaps = np.where(np.random.default_rng(1).random(rows.shape) < 0.2, np.nan, rows)
-    vae = VAE(hierarchy=Ladder((3, 2), width=16), epochs=150, random_state=0).fit(gaps)
+    vae = VAE(hierarchy=Ladder((3, 2), width=16), epochs=80, batch_size=64, learning_rate=0.01, random_state=0).fit(
+        gaps
+    )
     filled = vae.complete(gaps)
     missing = np.isnan(gaps)
     assert (filled[~missing] == gaps[~missing]).all()
