@@ -15,6 +15,7 @@ from latens.density.base import DensityEstimator
 from latens.density.given import known as known_of
 from latens.density.kernel.bandwidth import bandwidth_of, local_likelihood
 from latens.density.kernel.conditioned import Kernels, condition, expected, log_conditional
+from latens.density.kernel.coordinates import log_volume, over, times
 from latens.density.kernel.invert import invert
 from latens.density.kernel.kernels import KERNELS
 from latens.density.kernel.line import SLOPES, Line
@@ -167,7 +168,7 @@ class KernelDensity(DensityEstimator):
         noise = KERNELS[self.kernel].sample(rng, n_samples, self.n_features_in_)
         if self.scales_ is not None:
             noise *= self.scales_[chosen, None]
-        return self._as_given(self._support.fold(self.rows_[chosen] + _times(self.bandwidth_, noise)))
+        return self._as_given(self._support.fold(self.rows_[chosen] + times(self.bandwidth_, noise)))
 
     def condition(self, given: Any) -> KernelDensity:
         """p(open columns | known columns) of Gaussian kernels: Gaussian kernels again, with other weights.
@@ -314,7 +315,7 @@ class KernelDensity(DensityEstimator):
 
     def _choose_power(self) -> float:
         """Of several columns: that under which rows left out are likeliest; the bandwidth becomes the best for it."""
-        factor, power = local_likelihood(_over(self._wide, self.rows_), self.weights_)
+        factor, power = local_likelihood(over(self._wide, self.rows_), self.weights_)
         self.bandwidth_ = self.bandwidth_ * factor**2
         return power
 
@@ -382,31 +383,6 @@ def _plane(
 ) -> Evaluate:
     """log of the sum of kernels of several columns: whitened, so that the bandwidth is 1."""
     log_weights = np.broadcast_to(log_weights, len(rows))
-    evaluate = prepare(_over(bandwidth, rows), log_weights, kernel, scales=scales, exact=exact)
-    volume = _log_volume(bandwidth, rows.shape[1])
-    return lambda queries: evaluate(_over(bandwidth, queries)) - volume
-
-
-def _over(bandwidth: Any, x: np.ndarray) -> np.ndarray:
-    """B^-1 x for each row; column by column, since LAPACK's last digits would depend on the number of rows."""
-    white = x.T.copy()
-    if np.ndim(bandwidth) < 2:
-        white /= np.reshape(bandwidth, (-1, 1))
-        return white.T
-    for j, root in enumerate(np.linalg.cholesky(bandwidth)):
-        for k in range(j):
-            white[j] -= root[k] * white[k]
-        white[j] /= root[j]
-    return white.T
-
-
-def _times(bandwidth: Any, x: np.ndarray) -> np.ndarray:
-    """B x for each row."""
-    return x * bandwidth if np.ndim(bandwidth) < 2 else x @ np.linalg.cholesky(bandwidth).T
-
-
-def _log_volume(bandwidth: Any, d: int) -> float:
-    """log |B|."""
-    if np.ndim(bandwidth) == 2:
-        return float(np.log(np.linalg.cholesky(bandwidth).diagonal()).sum())
-    return float(np.log(np.broadcast_to(bandwidth, d)).sum())
+    evaluate = prepare(over(bandwidth, rows), log_weights, kernel, scales=scales, exact=exact)
+    volume = log_volume(bandwidth, rows.shape[1])
+    return lambda queries: evaluate(over(bandwidth, queries)) - volume
