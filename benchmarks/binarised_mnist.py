@@ -22,7 +22,7 @@ from common import begin, binarised, cpu_seconds, mnist, note, parser, table
 from latens import VAE
 from latens.data import ArraySource, Source
 from latens.distributions import Bernoulli
-from latens.models import Model
+from latens.neural.task import Task
 from latens.nn import MLP
 from latens.objectives import Distortion, ImportanceWeighted, Rate
 from latens.training import Cosine, Linear, Schedule, Steps
@@ -56,7 +56,7 @@ class DynamicVAE(VAE):
         super()._set_up(source, y)
         self.units_.register_forward_hook(lambda module, rows, x: drawn(x))
 
-    def _replayable(self, model: Model) -> bool:
+    def _replayable(self, task: Task) -> bool:
         return True
 
 

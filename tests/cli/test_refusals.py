@@ -76,9 +76,9 @@ BAD_FLAGS = {
     "unknown parameter": (["--model", "VAE(latent=3)"], "VAE has no 'latent'; did you mean 'latents'"),
     "likelihood that does not fit": (["--likelihood", "Bernoulli"], "two levels.*17 levels"),
     "an objective for a likelihood": (["--likelihood", "ELBO()"], "--likelihood expects .*; got ELBO()"),
-    "no objective in an autoencoder": (
+    "a rate of points": (
         ["--model", "AutoEncoder", "--objective", "ELBO()"],
-        "AutoEncoder has no objective",
+        "A deterministic posterior has no density over z",
     ),
     "not an estimator": (["--model", "Normal()"], "--model expects an estimator"),
     "code": (["--model", "__import__('os').system('true')"], "not part of the language"),

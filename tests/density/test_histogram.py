@@ -293,7 +293,7 @@ BAD_FITS = {
     "one axis": (Histogram(), [1.0, 2.0], None, "Reshape your data"),
     "nan": (Histogram(), [[1.0], [np.nan]], None, "NaN at row 1, column 0"),
     "inf": (Histogram(), [[1.0], [np.inf]], None, "infinity"),
-    "strings": (Histogram(), [["a"], ["b"]], None, "convert|numeric"),
+    "strings": (Histogram(), [["a"], ["b"]], None, "column 0 holds no numbers, but 'a'"),
     "too wide": (Histogram(), [[-1.7e308], [1.7e308]], None, "divide them by a constant"),
     "negative weight": (Histogram(), [[1.0], [2.0]], [1.0, -2.0], "smallest is -2"),
     "zero weights": (Histogram(), [[1.0], [2.0]], [0.0, 0.0], "all are zero"),

@@ -9,6 +9,7 @@ from latens.data import Schema, Source
 from latens.distributions import Normal
 from latens.metrics.evaluate import evaluate
 from latens.neural import base, units
+from latens.neural.task import Task
 from latens.nn import MLP
 
 SMALL = {"latents": 2, "encoder": MLP((16,)), "decoder": MLP((16,)), "epochs": 1, "batch_size": 32, "random_state": 0}
@@ -92,5 +93,6 @@ def test_large_steps_are_not_recorded():
     for side in (32, 64):
         estimator, source = VAE(**SMALL | {"batch_size": 64}), Streamed(100, (side, side, 3))
         estimator._set_up(source)
-        recorded.append(estimator._replayable(estimator._untrained(estimator._first(source, np.arange(100), None))))
+        model = estimator._untrained(estimator._first(source, np.arange(100), None))
+        recorded.append(estimator._replayable(Task(model, estimator.objective, estimator.units_, 100)))
     assert recorded == [True, False]  # 64 * 12 * 32 * 32 * 3 is 2.4 million parameters of mixtures, four times that 9.4

@@ -143,7 +143,7 @@ class Codes(nn.Module):
     def draw(self, rows):
         a, b = torch.randn(2, rows)
         z = torch.stack([a, self.rho * a + math.sqrt(1 - self.rho**2) * b], 1)
-        return Draw(torch.zeros(rows, 1), None, [Latent(z[None], None, None)])
+        return Draw(torch.zeros(rows, 1), None, [Latent(z[None], Delta()(z, (2,)), None)])
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.8])
