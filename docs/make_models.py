@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from latens import Flow, presets
+from latens import Flow, SemiSupervisedVAE, presets
 from latens.utils.text import text
 
 PAGE = Path(__file__).parent / "models.md"
@@ -26,6 +26,11 @@ from latens.presets import beta_vae
 X = load_digits().images
 vae = beta_vae(2.0, prior=NormalizingFlow(3, "coupling"), epochs=3, random_state=0).fit(X)
 ```
+
+A prior may also be fitted afterwards, from any density: `vae.fit_prior(GaussianMixture(10), X)`, or a second VAE, which
+makes the two-stage VAE (Dai and Wipf, *Diagnosing and enhancing VAE models*, 2019). With `condition="y"` every VAE here
+learns p(x | y) (Sohn, Lee and Yan, 2015), NaN is missing (Mattei and Frellsen, *MIWAE*, 2019, is `iwae` on such rows),
+and `complete` fills it in.
 
 At the shell a preset is written as a model is: `latens train digits --model "beta_vae(2.0)"`.
 
@@ -49,6 +54,13 @@ def row(name: str) -> str:
     made = getattr(presets, name)()
     if isinstance(made, Flow):
         parts = ["no code", f"`{text(made)}`, exactly", "", ""]
+    elif isinstance(made, SemiSupervisedVAE):
+        parts = [
+            "q(y given x) q(z given x, y)",
+            "p(x given z, y)",
+            "p(y) p(z)",
+            f"`{text(made.objective)}`, and labels",
+        ]
     else:
         parts = [_cell(made, type(made)(), part) for part in PARTS]
         if getattr(made, "hierarchy", None) is not None:

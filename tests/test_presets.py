@@ -20,7 +20,7 @@ from latens.nn import MLP
 from latens.utils.text import text
 
 DOCS = Path(__file__).parents[1] / "docs"
-X = load_digits().images[:300]
+X, Y = load_digits().images[:300], load_digits().target[:300]
 OWN = {"ms_ssim_vae": {"window": 5}, "miwae": {"m": 2, "k": 4}, "piwae": {"m": 2, "k": 4}}
 SMALL = {"latents": 4, "encoder": MLP((32,)), "decoder": MLP((32,)), "network": MLP((16,))}
 UNSCORED = {
@@ -50,7 +50,7 @@ def small(name: str, **settings):
 def fitted(request):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", latens.neural.latent.PosteriorCollapse)
-        model = small(request.param).fit(X)
+        model = small(request.param).fit(X, Y)
     if isinstance(model, latens.AutoEncoder):
         model.fit_prior(latens.GaussianMixture(2, random_state=0), X)
     return request.param, model

@@ -33,7 +33,7 @@ from latens.models import (
     VampPrior,
     VectorQuantised,
 )
-from latens.neural import VAE, AutoEncoder, Flow
+from latens.neural import VAE, AutoEncoder, Flow, SemiSupervisedVAE
 from latens.objectives import (
     DIP,
     ELBO,
@@ -58,60 +58,6 @@ from latens.objectives import (
     TotalCorrelation,
 )
 from latens.training import Cyclical, Linear, WhileGrowing
-
-__all__ = [
-    "adversarial_autoencoder",
-    "aggressive_vae",
-    "annealed_vae",
-    "autoencoder",
-    "beta_tcvae",
-    "beta_vae",
-    "capacity_vae",
-    "categorical_vae",
-    "ciwae",
-    "concrete_vae",
-    "coupling_flow_vae",
-    "cyclical_vae",
-    "dip_vae",
-    "doubly_reparameterised_iwae",
-    "exemplar_vae",
-    "factor_vae",
-    "finite_scalar_vae",
-    "flow_prior_vae",
-    "free_bits_vae",
-    "full_covariance_vae",
-    "hyperspherical_vae",
-    "iaf_vae",
-    "info_vae",
-    "iwae",
-    "ladder_vae",
-    "masked_autoregressive_flow",
-    "miwae",
-    "mixture_prior_vae",
-    "ms_ssim_vae",
-    "neural_spline_flow",
-    "optimal_sigma_vae",
-    "piwae",
-    "planar_flow_vae",
-    "poincare_vae",
-    "radial_flow_vae",
-    "real_nvp",
-    "regularised_autoencoder",
-    "renyi_vae",
-    "residual_vq_vae",
-    "sigma_vae",
-    "sliced_wasserstein_autoencoder",
-    "smooth_autoencoder",
-    "sticking_the_landing",
-    "sylvester_flow_vae",
-    "vae",
-    "vae_gan",
-    "vamp_prior_vae",
-    "very_deep_vae",
-    "vq_vae",
-    "wasserstein_autoencoder",
-]
-
 
 # -- the objective ----------------------------------------------------------------------------------------------------
 
@@ -352,7 +298,7 @@ def very_deep_vae(levels: int = 4, **settings: Any) -> VAE:
     return VAE(**{"hierarchy": ConvLadder(levels=levels, residual=False), **settings})
 
 
-# -- no density over the code, or no code at all ----------------------------------------------------------------------
+# -- no density over the code, labels, or no code at all -------------------------------------------------------------
 
 
 def adversarial_autoencoder(weight: float = 1.0, **settings: Any) -> VAE:
@@ -385,6 +331,11 @@ def autoencoder(**settings: Any) -> AutoEncoder:
     return AutoEncoder(**settings)
 
 
+def m2(alpha: float = 1.0, **settings: Any) -> SemiSupervisedVAE:
+    """Kingma et al., *Semi-supervised learning with deep generative models*, 2014: the model M2."""
+    return SemiSupervisedVAE(**{"alpha": alpha, **settings})
+
+
 def masked_autoregressive_flow(transforms: int = 5, **settings: Any) -> Flow:
     """Papamakarios, Pavlakou and Murray, *Masked autoregressive flow for density estimation*, 2017."""
     return Flow(**{"transforms": transforms, "bins": 0, **settings})
@@ -398,3 +349,6 @@ def real_nvp(transforms: int = 6, **settings: Any) -> Flow:
 def neural_spline_flow(transforms: int = 3, **settings: Any) -> Flow:
     """Durkan et al., *Neural spline flows*, 2019."""
     return Flow(**{"transforms": transforms, **settings})
+
+
+__all__ = [name for name, value in list(globals().items()) if getattr(value, "__module__", "") == __name__]
