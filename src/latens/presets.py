@@ -22,6 +22,7 @@ from latens.models import (
     FiniteScalar,
     Free,
     GumbelSoftmax,
+    Hamiltonian,
     InverseAutoregressiveFlow,
     Ladder,
     NormalizingFlow,
@@ -209,6 +210,11 @@ def iaf_vae(transforms: int = 2, **settings: Any) -> VAE:
 def coupling_flow_vae(transforms: int = 2, **settings: Any) -> VAE:
     """Durkan et al., *Neural spline flows*, 2019, as a posterior."""
     return VAE(**{"posterior": CouplingFlow(transforms=transforms), **settings})
+
+
+def hamiltonian_vae(steps: int = 3, **settings: Any) -> VAE:
+    """Caterini, Doucet and Sejdinovic, *Hamiltonian variational auto-encoder*, 2018."""
+    return VAE(**{"posterior": Hamiltonian(steps=steps), **settings})
 
 
 def categorical_vae(classes: int = 10, temperature: float = 0.5, **settings: Any) -> VAE:

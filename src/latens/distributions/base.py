@@ -55,6 +55,9 @@ class Distribution(ABC):
     scores_draws: bool = False
     """Whether the log density of a draw comes with it, cheaper than it could be found afterwards."""
 
+    scores_points: bool = True
+    """Whether the log density of any other point can be found too."""
+
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) in nats, ``(*sample, *batch)``."""

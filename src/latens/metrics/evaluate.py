@@ -201,7 +201,7 @@ def _terms(d: Draw, k: int) -> dict[str, Tensor]:
     known = [_by_row(latent, f) for latent, f in factors if f is not None]
     if len(known) == len(factors):
         terms["rates"] = torch.cat(known, 1) * share
-    if len(d.latents) == 1 and len(d.latents[0].q.batch_shape) == 1:
+    if len(d.latents) == 1 and len(d.latents[0].q.batch_shape) == 1 and d.latents[0].q.scores_points:
         terms["z"] = d.latents[0].code[0].flatten(1).double()
     return terms
 

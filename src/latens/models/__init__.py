@@ -13,6 +13,7 @@ from latens.models.conditional import Conditional, ConditionalDistribution, Free
 from latens.models.draw import Draw, Latent, draw
 from latens.models.fitted import FittedDistribution, Reprised
 from latens.models.flow import Explicit, NormalizingFlow
+from latens.models.hamiltonian import Hamiltonian
 from latens.models.handlers import check_spaces, clamp, encode, locate, sample
 from latens.models.hierarchical import ConvLadder, Hierarchical, Hierarchy, Ladder
 from latens.models.posteriors import (
@@ -45,6 +46,7 @@ __all__ = [
     "FittedDistribution",
     "Free",
     "GumbelSoftmax",
+    "Hamiltonian",
     "Hierarchical",
     "Hierarchy",
     "InverseAutoregressiveFlow",

@@ -65,9 +65,9 @@ class _Shared(ConditionalDistribution):
         else:
             self.register_buffer("shared", start)
 
-    def distribution(self, params: Tensor) -> Distribution:
-        """The family at these parameters; a calibrated scale follows each batch while training."""
-        follows = self.family.calibrated and self.training
+    def distribution(self, params: Tensor, settled: bool = False) -> Distribution:
+        """The family at these parameters; a calibrated scale follows each batch while training, unless ``settled``."""
+        follows = self.family.calibrated and self.training and not settled
         return self.family(params, self.event_shape, None if follows else self.shared, self.offset)
 
     @torch.no_grad()
@@ -104,6 +104,13 @@ class NetworkDistribution(_Shared):
         """The family at the network's output; leading axes of ``c`` become the batch shape."""
         if c is None:
             raise ValueError("A conditional distribution expects something to condition on; got None.")
+        return self.distribution(self._numbers(c, observed, context))
+
+    def settled(self, c: Tensor, context: Tensor | None = None) -> Distribution:
+        """The same with a calibrated scale as it stands, so that no event depends on the others of a batch."""
+        return self.distribution(self._numbers(c, None, context), settled=True)
+
+    def _numbers(self, c: Tensor, observed: Tensor | None, context: Tensor | None) -> Tensor:
         axes = len(self.c_shape)
         seen = c if self.view is None else self.view(c)
         if self.view is not None and observed is not None:
@@ -111,8 +118,7 @@ class NetworkDistribution(_Shared):
         batch = c.shape[: c.ndim - axes]
         seen = join(seen, context, axes)
         params = self.network(seen.flatten(0, len(batch) - 1) if len(batch) != 1 else seen)
-        params = params.to(c.dtype).reshape(*batch, *self.param_shape)
-        return self.distribution(params)
+        return params.to(c.dtype).reshape(*batch, *self.param_shape)
 
 
 class FreeDistribution(_Shared):
