@@ -38,7 +38,7 @@ class HamiltonianDistribution(Distribution):
     """z_K of K leapfrog steps from z_0 ~ q_0 with a momentum rho_0 ~ N(0, I / beta_0).
 
     The log density that comes with a draw is log q_0(z_0) + log N(rho_0; 0, I / beta_0) - log |det J| - log N(rho_K;
-    0, I), log |det J| = L log sqrt(beta_0), of L latents: that of z_K and rho_K together, less the momentum's own prior.
+    0, I), log |det J| = L log sqrt(beta_0), of L latents: that of z_K and rho_K together, less the momentum's prior.
 
     Args:
         base: q_0.
