@@ -307,7 +307,7 @@ def test_the_truth_wins():
 
 
 def test_old_faithful_has_two_kinds_of_eruption():
-    path = Path("/work/shared/data/tabular/small_r/faithful.csv")
+    path = Path(__file__).parents[3].joinpath("shared/data/tabular/small_r/faithful.csv")
     if not path.exists():
         pytest.skip("no Old Faithful here")
     table = np.genfromtxt(path, delimiter=",", skip_header=1)[:, -2:]

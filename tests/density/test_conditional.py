@@ -186,7 +186,7 @@ def test_a_saved_one_says_the_same(density, tmp_path):
 
 
 def test_the_next_eruption_of_old_faithful():
-    path = Path("/work/shared/data/tabular/small_r/faithful.csv")
+    path = Path(__file__).parents[3].joinpath("shared/data/tabular/small_r/faithful.csv")
     if not path.exists():
         pytest.skip("no Old Faithful here")
     table = np.genfromtxt(path, delimiter=",", skip_header=1)[:, -2:]
