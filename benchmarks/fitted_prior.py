@@ -76,7 +76,7 @@ def pixels(images: np.ndarray) -> torch.Tensor:
 def main() -> None:
     """Trains the autoencoder, fits each density, prints the distances."""
     options = parser(__doc__ or "")
-    options.add_argument("--epochs", type=int, default=8, help="of the autoencoder")
+    options.add_argument("--epochs", type=int, default=10, help="of the autoencoder")
     options.add_argument("--classifier", type=int, default=3, help="epochs of the classifier")
     options.add_argument("--rows", type=int, default=20_000, help="whose codes the priors are fitted to")
     options.add_argument("--only", nargs="*", default=list(PRIORS), help="names of priors")
