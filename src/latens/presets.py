@@ -178,8 +178,12 @@ def full_covariance_vae(**settings: Any) -> VAE:
 
 
 def hyperspherical_vae(**settings: Any) -> VAE:
-    """Davidson et al., *Hyperspherical variational auto-encoders*, 2018."""
-    return VAE(**{"posterior": VonMisesFisher(), "prior": UniformSphere(), **settings})
+    """Davidson et al., *Hyperspherical variational auto-encoders*, 2018.
+
+    The rate begins light, or directions are given up before the decoder can read them.
+    """
+    warm = Distortion() + Linear(0.0, 1.0, 0.3) * Rate()
+    return VAE(**{"posterior": VonMisesFisher(), "prior": UniformSphere(), "objective": warm, **settings})
 
 
 def poincare_vae(**settings: Any) -> VAE:
