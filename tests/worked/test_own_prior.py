@@ -1,6 +1,4 @@
-"""A worked example: a prior of your own is a value that builds a module whose ``forward`` returns a distribution.
-
-p(z) = prod_i t(z_i; df_i), the df_i learned: far codes are less of a surprise than under N(0, I)."""
+"""A worked example: a prior of your own, here p(z) = prod_i t(z_i; df_i), is a value that builds a module."""
 
 from dataclasses import dataclass
 
