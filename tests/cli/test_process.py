@@ -76,11 +76,18 @@ def test_a_closed_pipe_is_quiet():
     assert done.stderr == ""
 
 
+def hears_ctrl_c():
+    """Where the tests run in the background, a shell has told them to ignore it, and a process inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def started(path, flags, signal_at):
     """Trains in a process and sends it a signal once the condition holds: (status, stderr)."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     command = [sys.executable, "-c", EAGER, "train", "digits", "-o", str(path), *flags]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=hears_ctrl_c
+    )
     number, ready = signal_at
     end = time.monotonic() + 60
     while not ready() and process.poll() is None and time.monotonic() < end:
