@@ -83,8 +83,8 @@ def portable(estimator: NeuralDensity) -> str:
 
 def foreign(estimator: NeuralDensity) -> list[str]:
     """The parameters that no text of the library tells: modules of the user's own, and values of their own classes."""
-    told = {**estimator.get_params(deep=False), "random_state": None, "device": None}
-    return [name for name, value in told.items() if name in estimator.get_params(deep=False) and not _readable(value)]
+    params = estimator.get_params(deep=False).items()
+    return [name for name, value in params if name not in ("random_state", "device") and not _readable(value)]
 
 
 def _readable(value: Any) -> bool:
