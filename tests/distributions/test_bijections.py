@@ -21,7 +21,7 @@ from latens.distributions import (
     Transformed,
     standard_normal,
 )
-from latens.nn import MaskedMLP
+from latens.nn import MLP, MaskedMLP
 
 D, BINS, BOUND = 4, 5, 3.0
 
@@ -49,7 +49,7 @@ def spline(params):
 
 
 def autoregressive(element, outputs, size=D, spread=0.5):
-    masked = network(lambda: MaskedMLP(size, outputs, (20, 20), "tanh"), spread)
+    masked = network(lambda: MaskedMLP(size, outputs, MLP((20, 20), "tanh")), spread)
     return Autoregressive(lambda x: element(masked(x)))
 
 
@@ -209,7 +209,7 @@ def test_a_spline_is_increasing_and_smooth_across_its_knots_and_ends():
 @pytest.mark.parametrize("context", [0, 2])
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_a_masked_network_sees_what_comes_before_and_nothing_else(size, context):
-    masked = network(lambda: MaskedMLP(size, 3, (32, 32), "tanh", context))
+    masked = network(lambda: MaskedMLP(size, 3, MLP((32, 32), "tanh"), context))
     x = numbers(size + context, seed=2)
     seen = torch.autograd.functional.jacobian(masked, x).abs().amax(1) > 1e-12  # (size, size + context)
     expected = torch.cat([torch.ones(size, size).tril(-1), torch.ones(size, context)], 1).bool()

@@ -15,6 +15,7 @@ SHAPES = [(1, 1, 1), (1, 1, 17), (3, 2, 3), (1, 5, 5), (2, 7, 13), (3, 8, 8), (4
 IMAGES = {"x".join(map(str, shape)): shape for shape in SHAPES}
 SPECS = {
     "mlp": MLP((12, 9)),
+    "gated mlp": MLP((12, 9), "gated"),
     "linear map": MLP(()),
     "conv": Conv((4, 6)),
     "one level": Conv((5,), blocks=1, activation="tanh"),
@@ -158,3 +159,30 @@ def test_a_view_of_large_counts_is_logarithmic():
 def test_a_constant_column_is_shown_as_zero():
     batch = torch.tensor([[5.0, 1.0], [5.0, 2.0]])
     assert View(batch)(batch)[:, 0].tolist() == [0.0, 0.0]
+
+
+def test_a_gated_unit_is_one_linear_map_times_the_sigmoid_of_another():
+    torch.manual_seed(4)
+    network = MLP((7,), "gated").build(Site((2,), (3,)))
+    x, first, last = torch.randn(5, 3), network[0], network[-1]
+    a, b = x @ first.weight[:7].T + first.bias[:7], x @ first.weight[7:].T + first.bias[7:]
+    torch.testing.assert_close(network(x), last(a * torch.sigmoid(b)))
+
+
+def test_dropout_keeps_the_mean_of_a_linear_map_and_is_for_training_alone():
+    torch.manual_seed(5)
+    network = MLP((), dropout=0.25).build(Site((2,), (400,)))
+    x = torch.ones(1, 400)
+    drawn = network(x.expand(20_000, -1)) - network[1].bias
+    expected, variance = network[1].weight.sum(1), network[1].weight.square().sum(1) * 0.25 / 0.75
+    assert ((drawn.mean(0) - expected).abs() < 4 * (variance / 20_000).sqrt()).all()
+    torch.testing.assert_close(drawn.var(0), variance, rtol=0.06, atol=0)
+    torch.testing.assert_close(network.eval()(x)[0], expected + network[1].bias)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"), [({"dropout": 1.0}, "dropout < 1"), ({"activation": "gate"}, "activation")]
+)
+def test_a_perceptron_refuses_what_it_cannot_build(changes, what):
+    with pytest.raises(InputError, match=what):
+        MLP((4,), **changes)

@@ -24,7 +24,7 @@ class AutoregressiveDistribution(ConditionalDistribution):
         self.size, self.classes = size, classes
         self.table = nn.Embedding(classes, min(classes, EMBEDDED))
         width = self.table.embedding_dim
-        self.network = MaskedMLP(size, classes, network.widths, network.activation, context, width)
+        self.network = MaskedMLP(size, classes, network, context, width)
         last = self.network.layers[-1]
         nn.init.zeros_(last.weight)  # type: ignore[arg-type]
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]

@@ -72,7 +72,7 @@ class AutoregressiveLayer(Layer):
     def __init__(self, size: int, context: int, element: Element, network: MLP) -> None:
         super().__init__()
         self.element = element
-        self.network = MaskedMLP(size, element.outputs, network.widths, network.activation, context)
+        self.network = MaskedMLP(size, element.outputs, network, context)
         _start_at_zero(self.network)
 
     def forward(self, context: Tensor | None) -> Bijection:

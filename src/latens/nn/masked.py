@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from latens.nn.activation import activation
+from latens.nn.activation import unit
+from latens.nn.mlp import MLP, dropped
 
 
 class MaskedLinear(nn.Linear):
@@ -31,15 +32,14 @@ class MaskedMLP(nn.Module):
     Args:
         size: D, the number of inputs.
         outputs: of each group.
-        widths: of the hidden layers.
-        name: of the activation.
+        network: its hidden layers.
         context: how many numbers of context stand beside x.
         inputs: how many numbers x_i is.
 
     Reference: Germain et al., *MADE: masked autoencoder for distribution estimation*, 2015.
 
     Example:
-        >>> MaskedMLP(4, 2, (16,))(torch.zeros(5, 4)).shape
+        >>> MaskedMLP(4, 2, MLP((16,)))(torch.zeros(5, 4)).shape
         torch.Size([5, 4, 2])
     """
 
@@ -47,8 +47,7 @@ class MaskedMLP(nn.Module):
         self,
         size: int,
         outputs: int,
-        widths: tuple[int, ...],
-        name: str = "relu",
+        network: MLP,
         context: int = 0,
         inputs: int = 1,
     ) -> None:
@@ -57,12 +56,14 @@ class MaskedMLP(nn.Module):
         degrees = torch.arange(1, size + 1).repeat_interleave(inputs)
         seen = torch.cat([degrees, torch.zeros(context, dtype=torch.long)])
         layers: list[nn.Module] = []
-        for width in widths:
+        for width in network.widths:
             degrees = _degrees(width, size, context)
-            layers += [MaskedLinear(degrees[:, None] >= seen), activation(name)]
+            arity, hidden = unit(network.activation)
+            mask = (degrees[:, None] >= seen).repeat(arity, 1)
+            layers += [*dropped(network.dropout), MaskedLinear(mask), hidden]
             seen = degrees
         last = torch.arange(1, size + 1).repeat_interleave(outputs)
-        self.layers = nn.Sequential(*layers, MaskedLinear(last[:, None] > seen))
+        self.layers = nn.Sequential(*layers, *dropped(network.dropout), MaskedLinear(last[:, None] > seen))
 
     def forward(self, x: Tensor) -> Tensor:
         """``(*, D * inputs + context) -> (*, D, outputs)``: x with the context beside it."""
