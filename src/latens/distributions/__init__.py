@@ -34,6 +34,7 @@ from latens.distributions.location_scale import Laplace, Normal, StudentT, stand
 from latens.distributions.mixture import Mixture, MixtureOf, NormalMixture, log_normals, mixture
 from latens.distributions.multivariate import FullNormal, MultivariateNormal
 from latens.distributions.poincare import BallNormal, PoincareNormal, standard_poincare
+from latens.distributions.product import Columns, Product
 from latens.distributions.residual import Planar, Radial, Sylvester
 from latens.distributions.sphere import SphereNormal, SphereUniform, VonMisesFisher
 from latens.distributions.spline import Spline
@@ -50,6 +51,7 @@ __all__ = [
     "Categorical",
     "Classes",
     "Codes",
+    "Columns",
     "Composed",
     "Concrete",
     "ContinuousBernoulli",
@@ -77,6 +79,7 @@ __all__ = [
     "PoincareNormal",
     "PointCodes",
     "Poisson",
+    "Product",
     "Radial",
     "SequentialCodes",
     "Space",

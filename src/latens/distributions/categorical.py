@@ -86,10 +86,17 @@ class Categorical(Family):
         """The logits of class 0 for each element, then those of class 1, and so on."""
         return (self.n * event_shape[0], *event_shape[1:])
 
+    def centre(self, batch: Tensor) -> Tensor:
+        """The logarithm of how often each element is of each class, counted with one of each more."""
+        classes = torch.arange(self.n, device=batch.device).reshape(-1, *[1] * batch.ndim)
+        counts = (batch == classes).sum(1, dtype=torch.float32)  # (n, *event)
+        return ((counts + 1.0) / (len(batch) + self.n)).log().flatten(0, 1)
+
     def __call__(
         self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
     ) -> Elementwise:
-        """The distribution with these logits."""
+        """The distribution with these logits, to which ``offset`` is added."""
         logits = params.float() if params.dtype in HALF else params
+        logits = logits if offset is None else logits + offset
         logits = logits.clamp(-LARGEST, LARGEST).unflatten(-len(event_shape), (self.n, event_shape[0]))
         return Elementwise(CategoricalElement(logits.movedim(-len(event_shape) - 1, -1)), len(event_shape))
