@@ -288,8 +288,7 @@ class Product(Family):
         parts = []
         for group in _groups(self, params.device):
             numbers = params[..., group.params]
-            own = None if shared is None or group.shared is None else group.of(shared)
-            parts.append((group.columns, group.build(numbers, own)))
+            parts.append((group.columns, group.build(numbers, shared)))
         return Columns(parts)
 
 
@@ -309,16 +308,15 @@ class _Group(NamedTuple):
     params: Tensor | slice
     shared: tuple[slice, Shape] | None
 
-    def of(self, shared: Tensor) -> Tensor:
-        """The group's part of the shared parameters."""
-        assert self.shared is not None
-        return shared[self.shared[0]].reshape(self.shared[1])
-
     def build(self, numbers: Tensor, shared: Tensor | None) -> Distribution:
-        """The distribution of the columns."""
+        """The distribution of the columns, at their own part of what all heads share."""
         if self.categories:
             return Elementwise(UnlikeCategories(numbers, self.categories), 1)
-        return self.family(numbers, (len(self.columns),), shared)
+        own = None
+        if shared is not None and self.shared is not None:
+            place, shape = self.shared
+            own = shared[place].reshape(shape)
+        return self.family(numbers, (len(self.columns),), own)
 
 
 @lru_cache(64)
