@@ -12,7 +12,8 @@ from latens.nn.activation import ACTIVATIONS
 from latens.utils.errors import InputError
 
 SHAPES = [(1, 1, 1), (1, 1, 17), (3, 2, 3), (1, 5, 5), (2, 7, 13), (3, 8, 8), (4, 13, 7), (1, 19, 4), (1, 28, 28)]
-IMAGES = {"x".join(map(str, shape)): shape for shape in SHAPES}
+SHAPES += [(1, 1), (1, 17), (2, 4), (3, 101), (1, 140)]
+DATA = {"x".join(map(str, shape)): shape for shape in SHAPES}
 SPECS = {
     "mlp": MLP((12, 9)),
     "gated mlp": MLP((12, 9), "gated"),
@@ -40,26 +41,26 @@ def jacobian(network, shape):
     return matrix.reshape(-1, prod(shape)).abs()
 
 
-@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+@pytest.mark.parametrize("shape", DATA.values(), ids=DATA)
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-def test_every_pixel_of_the_decoder_depends_on_the_code(spec, image):
+def test_every_element_of_the_decoder_depends_on_the_code(spec, shape):
     torch.manual_seed(0)
-    network = shaken(spec.build(Site(event_shape=image, context_shape=(3,))))
+    network = shaken(spec.build(Site(event_shape=shape, context_shape=(3,))))
     z = torch.randn(2, 3, dtype=torch.float64)
     with torch.no_grad():
         out = network(z)
-    assert out.shape == (2, *image)
+    assert out.shape == (2, *shape)
     moved = out[1] - out[0]
     assert moved.abs().min() > 1e-9
-    assert moved.unique().numel() == moved.numel(), "two pixels move exactly alike"
+    assert moved.unique().numel() == moved.numel(), "two elements move exactly alike"
 
 
-@pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES)
+@pytest.mark.parametrize("shape", DATA.values(), ids=DATA)
 @pytest.mark.parametrize("name", [name for name in SPECS if name != "linear map"])
-def test_the_encoder_sees_every_pixel(name, image):
+def test_the_encoder_sees_every_element(name, shape):
     torch.manual_seed(1)
-    network = shaken(SPECS[name].build(Site(event_shape=(5,), context_shape=image)))
-    x = torch.randn(1, *image, dtype=torch.float64, requires_grad=True)
+    network = shaken(SPECS[name].build(Site(event_shape=(5,), context_shape=shape)))
+    x = torch.randn(1, *shape, dtype=torch.float64, requires_grad=True)
     out = network(x)
     assert out.shape == (1, 5)
     slope = torch.autograd.grad(out.square().sum(), x)[0]
@@ -70,6 +71,36 @@ def test_every_element_of_a_small_network_depends_on_every_other():
     torch.manual_seed(2)
     assert jacobian(shaken(SPECS["conv"].build(Site((5,), (2, 5, 3)))), (2, 5, 3)).min() > 1e-9
     assert jacobian(shaken(SPECS["conv"].build(Site((2, 5, 3), (4,)))), (4,)).min() > 1e-9
+    assert jacobian(shaken(SPECS["conv"].build(Site((5,), (2, 11)))), (2, 11)).min() > 1e-9
+
+
+def test_convolutions_along_one_axis_are_those_of_images_one_pixel_high():
+    torch.manual_seed(7)
+    spec = Conv((4, 6), blocks=1, patch=3, hidden=5)
+    for line, image in ((Site((5,), (2, 23)), Site((5,), (2, 1, 23))), (Site((2, 23), (5,)), Site((2, 1, 23), (5,)))):
+        one, two = shaken(spec.build(line)), spec.build(image).double()
+        two.load_state_dict(_middle_rows(one, two))
+        z = torch.randn(3, *line.context_shape, dtype=torch.float64)
+        torch.testing.assert_close(two(z.reshape(3, *image.context_shape)).reshape(3, *line.event_shape), one(z))
+
+
+def _middle_rows(one, two):
+    """Weights of an image network whose kernels, and whose raised pixels, are zero but for the row of the signal."""
+    rows = {}
+    for name, target in two.state_dict().items():
+        source, rows[name] = one.state_dict()[name], torch.zeros_like(target)
+        if target.shape == source.shape:
+            rows[name] = source
+        elif target.ndim == 1:  # of a climb: channels of a signal at each of stride places, of an image at stride**2
+            stride = len(target) // len(source)
+            rows[name].view(-1, stride, stride)[:, 0] = source.view(-1, stride)
+        elif len(target) == len(source):
+            rows[name][:, :, target.shape[2] // 2] = source
+        else:
+            stride, (ins, _, width) = len(target) // len(source), target.shape[1:]
+            places = rows[name].view(-1, stride, stride, ins, 3, width)
+            places[:, 0, ..., 1, :] = source.view(-1, stride, ins, width)
+    return rows
 
 
 def test_examples_do_not_see_each_other():

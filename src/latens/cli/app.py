@@ -117,6 +117,7 @@ def train(
     device: Text = None,
     size: Text = None,
     columns: Text = None,
+    kind: Text = None,
     overwrite: Switch = False,
     resume: Text = None,
     json: Switch = False,
@@ -154,10 +155,12 @@ def train(
         device: "cpu", "cuda" ...; the GPU by default if there is one.
         size: HEIGHTxWIDTH in pixels that image files are brought to; by default their own.
         columns: Names of the columns of a table to take, such as height,weight; all by default.
+        kind: What the rows are where their shape does not say it: signal, image, table or array.
         overwrite: Replace the run folder if it exists.
         resume: The run folder of a training to go on with; takes no other settings.
         json: Print one JSON object.
     """
+    from latens.cli import settings
     from latens.cli import train as verb
 
     flags = {
@@ -173,11 +176,11 @@ def train(
         "random_state": seed,
     }
     if resume is not None:
-        given = {"DATA": data, "--output": output, "--model": model, "--size": size, "--columns": columns}
-        verb.refuse_settings(given | flags)
+        given = {"DATA": data, "--output": output, "--model": model}
+        verb.refuse_settings(given | {"--size": size, "--columns": columns, "--kind": kind} | flags)
         return _show(verb.resume(resume, device), json)
     flags["device"] = device
-    return _show(verb.train(data, model, flags, size, columns, output, overwrite), json)
+    return _show(verb.train(data, model, flags, settings.reading(size, columns, kind), output, overwrite), json)
 
 
 @app.command
@@ -355,7 +358,7 @@ def info(run: str, /, *, json: Switch = False) -> None:
 
 
 @app.command
-def check(data: str, /, *, size: Text = None, columns: Text = None, json: Switch = False) -> None:
+def check(data: str, /, *, size: Text = None, columns: Text = None, kind: Text = None, json: Switch = False) -> None:
     """Say what a model would see in DATA, what it would choose, and how long it would train.
 
         latens check photos/ --size 64x64
@@ -364,8 +367,9 @@ def check(data: str, /, *, size: Text = None, columns: Text = None, json: Switch
         data: A file, a folder of images, or a built-in name.
         size: HEIGHTxWIDTH in pixels that image files are brought to; by default their own.
         columns: Names of the columns of a table to take, such as height,weight; all by default.
+        kind: What the rows are where their shape does not say it: signal, image, table or array.
         json: Print one JSON object.
     """
-    from latens.cli import judge
+    from latens.cli import judge, settings
 
-    _show(judge.check(data, size, columns), json)
+    _show(judge.check(data, settings.reading(size, columns, kind)), json)

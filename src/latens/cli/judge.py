@@ -13,7 +13,6 @@ from latens.cli import plain, summary
 from latens.cli.opened import open_model, read_like
 from latens.cli.runs import Run, read
 from latens.cli.screen import Answer, Line, working
-from latens.cli.settings import column_names, image_size
 from latens.cli.train import read_again
 from latens.data import Source
 from latens.density.storage import file_of
@@ -93,10 +92,10 @@ def _info_lines(about: dict[str, Any]) -> list[Line]:
     return [*lines, ("versions", ", ".join(f"{name} {v}" for name, v in about["versions"].items()))]
 
 
-def check(data: str, size: str | None, columns: str | None) -> Answer:
+def check(data: str, reading: dict[str, Any]) -> Answer:
     """What a model would see, what it would choose, and how long its training would take here."""
     with working(f"reading {data}"):
-        source = read(data, image_size(size), column_names(columns))
+        source = read(data, **reading)
     schema, labels = source.schema, _labels(source)
     content = {"data": data, "n": len(source), **schema.describe(), "labels": labels, "notes": source.notes}
     missing = _missing(source)

@@ -78,16 +78,26 @@ def read_like(estimator: DensityEstimator, data: str) -> Source:
     """
     schema = estimator.schema_
     with working(f"reading {data}"):
-        size = (schema.shape[0], schema.shape[1]) if schema.kind == "image" and holds_pictures(data) else None
-        source = read(data, size, _columns(data, schema))
-        if source.schema.shape != schema.shape and size is not None and schema.shape[2:] in ((), (3,)):
-            source = FolderSource(data, size, "L" if len(schema.shape) == 2 else "RGB")
+        reading = _reading(data, schema)
+        source = read(data, **reading)
+        if source.schema.shape != schema.shape and "size" in reading and schema.shape[2:] in ((), (3,)):
+            source = FolderSource(data, reading["size"], "L" if len(schema.shape) == 2 else "RGB")
         source = _ordered(source, schema)
     for note in notes(source):
         say(f"note: {note}")
     if source.schema.shape != schema.shape:
         raise InputError(f"{data} holds {source.schema.summary}; the model was trained on {schema.summary}")
     return source
+
+
+def _reading(data: str, schema: Schema) -> dict[str, Any]:
+    """How to read data so that they are like those fitted."""
+    if schema.kind == "image" and holds_pictures(data):
+        return {"size": (schema.shape[0], schema.shape[1])}
+    if schema.kind == "signal":
+        return {"kind": "signal"}
+    columns = _columns(data, schema)
+    return {} if columns is None else {"columns": columns}
 
 
 def _columns(data: str, schema: Schema) -> list[str] | None:

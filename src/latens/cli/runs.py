@@ -24,6 +24,7 @@ from latens.data.idx import find_idx
 from latens.data.images import ENDINGS
 from latens.data.load import BUILTINS, _builtin
 from latens.density.storage import FILE
+from latens.neural import vocabulary
 from latens.utils import InputError, write_text
 from latens.utils.text import text
 
@@ -62,7 +63,7 @@ class Run:
         try:
             record = json.loads(self.record_file.read_text(encoding="utf-8"))
             number = int(record["format"])
-            missing = {"data", "size", "fingerprint", "estimator", "device"} - record.keys()
+            missing = {"data", "reading", "fingerprint", "estimator", "device"} - record.keys()
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self.record_file} is damaged ({type(error).__name__}: {error})") from None
         if number > FORMAT:
@@ -137,19 +138,13 @@ def default_path(data: str, estimator: Any) -> Path:
 
 
 def record(
-    data: str,
-    size: tuple[int, int] | None,
-    columns: list[str] | None,
-    source: Source,
-    estimator: Any,
-    compared: list[dict[str, Any]],
+    data: str, reading: dict[str, Any], source: Source, estimator: Any, compared: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """All that is needed to start the same training again."""
     return {
         "format": FORMAT,
         "data": located(data),
-        "size": size,
-        "columns": columns,
+        "reading": text(reading),
         "fingerprint": fingerprint(source),
         "estimator": text(estimator),
         "compared": compared,
@@ -165,17 +160,17 @@ def located(data: str) -> str:
     return data if data in BUILTINS and (Run(path).exists or not path.exists()) else str(path.absolute())
 
 
-def read(data: str, size: tuple[int, int] | None = None, columns: list[str] | None = None) -> Source:
-    """Data by their name; a run folder is none, though it may have the name of some.
+def read(data: str, **reading: Any) -> Source:
+    """Data by their name, read as `load` is told; a run folder is none, though it may have the name of some.
 
     Raises:
         InputError: a run folder, or whatever `load` refuses.
     """
     if Run(data).exists and data not in BUILTINS:
         raise InputError(f"{data} is a run folder, not data; give what it was trained on, or other examples")
-    if size is not None and not holds_pictures(data):
+    if "size" in reading and not holds_pictures(data):
         raise InputError(f"--size is for image files and folders of images; {data} is neither, so leave it out")
-    return load(_builtin(data) if Run(data).exists else data, size=size, columns=columns)
+    return load(_builtin(data) if Run(data).exists else data, **reading)
 
 
 def holds_pictures(data: str) -> bool:
@@ -195,10 +190,10 @@ def notes(source: Source) -> list[str]:
 
 def reread(record: dict[str, Any]) -> Source:
     """The data of a run: a bare name is built in, whatever lies in the folder one stands in."""
-    size, columns = record["size"], record.get("columns")
+    reading = vocabulary.read(record["reading"])
     if record["data"] in BUILTINS:
-        return load(_builtin(record["data"]), columns=columns)
-    return read(record["data"], None if size is None else (int(size[0]), int(size[1])), columns)
+        return load(_builtin(record["data"]), **reading)
+    return read(record["data"], **reading)
 
 
 def fingerprint(source: Source) -> dict[str, Any]:

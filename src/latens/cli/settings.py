@@ -53,6 +53,16 @@ def estimator(model: str | None, flags: dict[str, Any]) -> DensityEstimator:
     return found
 
 
+def reading(size: str | None = None, columns: str | None = None, kind: str | None = None) -> dict[str, Any]:
+    """How data are to be read: what `load` takes, of what was given.
+
+    >>> reading(size="64", columns="height, weight")
+    {'size': (64, 64), 'columns': ['height', 'weight']}
+    """
+    found = {"size": image_size(size), "columns": column_names(columns), "kind": kind}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def column_names(text: str | None) -> list[str] | None:
     """Names of columns from ``height,weight``.
 

@@ -160,7 +160,7 @@ def multiplications(estimator: LatentDensity) -> int:
         nonlocal total
         total += module.weight.numel() * output[0].numel() // output.shape[1]  # type: ignore[operator]
 
-    layers = [module for module in estimator.model_.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+    layers = [module for module in estimator.model_.modules() if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d))]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
         y = None if estimator.condition_ is None else estimator.condition_.examples(1)

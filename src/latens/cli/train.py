@@ -16,8 +16,8 @@ from latens.cli.report import write_report
 from latens.cli.report.pictures import drawable
 from latens.cli.runs import Run
 from latens.cli.screen import Answer, say, working
-from latens.cli.settings import column_names, flag, image_size
 from latens.cli.settings import estimator as from_flags
+from latens.cli.settings import flag
 from latens.cli.study import Study
 from latens.cli.summary import compared_lines, figure_lines, forecast, judged, training
 from latens.data import Source, write_array
@@ -34,8 +34,7 @@ def train(
     data: str | None,
     model: str | None,
     flags: dict[str, Any],
-    size: str | None,
-    columns: str | None,
+    reading: dict[str, Any],
     output: str | None,
     overwrite: bool,
 ) -> Answer | None:
@@ -44,8 +43,7 @@ def train(
         raise InputError("latens train expects DATA: a file, a folder of images or a built-in name such as digits")
     auto = model == plain.AUTO
     estimator = from_flags(None if auto else model, flags)
-    pixels, named = image_size(size), column_names(columns)
-    source = read_data(data, pixels, named)
+    source = read_data(data, reading)
     if auto:
         refuse_settings(flags | {"random_state": None, "device": None}, "--model auto compares densities as they are")
         with working("comparing densities"):
@@ -54,7 +52,7 @@ def train(
         compared = []
         set_up(estimator, source)
     path = Path(output) if output else runs.default_path(data, estimator)
-    record = runs.record(data, pixels, named, source, estimator, compared)
+    record = runs.record(data, reading, source, estimator, compared)
     if not leads():
         follow(Run(path), estimator, source)
         return None
@@ -105,10 +103,10 @@ def refuse_settings(given: dict[str, Any], why: str = "--resume goes on with the
         raise InputError(f"{why}; leave out {', '.join(names)}")
 
 
-def read_data(data: str, size: tuple[int, int] | None = None, columns: list[str] | None = None) -> Source:
+def read_data(data: str, reading: dict[str, Any]) -> Source:
     """The rows, with a word on what was done to them."""
     with working(f"reading {data}") if leads() else nullcontext():
-        return told(runs.read(data, size, columns))
+        return told(runs.read(data, **reading))
 
 
 def read_again(run: Run) -> Source:

@@ -14,7 +14,7 @@ from latens.data.arrays import load_npy, load_npz, split_member
 from latens.data.frames import Columns, chosen, is_frame, load_csv, load_frame, load_parquet
 from latens.data.idx import find_idx, is_idx, load_idx
 from latens.data.images import ENDINGS, load_images
-from latens.data.source import ArraySource, Source
+from latens.data.source import ArraySource, Source, of_kind
 from latens.utils.errors import InputError
 
 BUDGET = 512 * 2**20
@@ -29,7 +29,12 @@ TABLES: dict[str, Callable[[Path, int, Columns], Source]] = {
 
 
 def load(
-    data: Any, *, size: int | tuple[int, int] | None = None, columns: Columns = None, memory: int = BUDGET
+    data: Any,
+    *,
+    size: int | tuple[int, int] | None = None,
+    columns: Columns = None,
+    kind: str | None = None,
+    memory: int = BUDGET,
 ) -> Source:
     """A `Source` of whatever holds the data.
 
@@ -39,6 +44,7 @@ def load(
             images, a built-in name (``digits``, ``iris``, ``wine``, ``breast_cancer``, ``diabetes``), or a source.
         size: height and width (or one number for both) that image files are brought to; by default their own.
         columns: the names of the columns of a table to take, in this order; all by default.
+        kind: what the rows are, where their shape does not say it: "signal" for (n, T) or (n, T, C).
         memory: the most bytes to hold; what is larger stays on the disk.
 
     Raises:
@@ -49,6 +55,11 @@ def load(
         >>> len(source), source.schema.summary
         (1797, '8x8 images, float64, 17 levels from 0 to 16')
     """
+    source = _loaded(data, size, columns, memory)
+    return source if kind is None else of_kind(source, kind)
+
+
+def _loaded(data: Any, size: int | tuple[int, int] | None, columns: Columns, memory: int) -> Source:
     if is_frame(data):
         return load_frame(data, columns)
     if isinstance(data, str | os.PathLike):

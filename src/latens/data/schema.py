@@ -15,7 +15,8 @@ from latens.utils.errors import InputError
 from latens.utils.validation import place_of
 from latens.utils.value import Value
 
-KINDS = ("image", "table", "array")
+KINDS = {"image": 2, "signal": 1, "table": 0, "array": 0}
+"""How many axes of each kind have neighbours: height and width of an image, the time of a signal."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,7 +24,7 @@ class Schema(Value):
     """One example: its kind, shape and type, and where its numbers lie.
 
     Args:
-        kind: "image" (H, W) or (H, W, C), "table" (d,), or "array" (any other shape).
+        kind: "image" (H, W) or (H, W, C), "signal" (T,) or (T, C), "table" (d,), or "array" (any other shape).
         shape: the shape of one example.
         dtype: NumPy's name of the type, e.g. "uint8".
         low, high: the ends of the lattice; without one, the smallest and largest finite entry seen.
@@ -62,6 +63,11 @@ class Schema(Value):
     def size(self) -> int:
         """How many numbers one example holds."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def axes(self) -> int:
+        """How many leading axes have neighbours; one more, where there is one, holds the channels."""
+        return KINDS[self.kind]
 
     @property
     def support(self) -> tuple[float, float]:
@@ -109,6 +115,7 @@ class Schema(Value):
         sizes = "x".join(map(str, self.shape))
         kinds = {
             "image": f"{sizes} images",
+            "signal": f"{sizes} signals",
             "table": f"rows of {self.size} number{'s' * (self.size > 1)}",
             "array": f"{sizes} arrays",
         }

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.schema import Schema
+from latens.data.schema import KINDS, Schema
 from latens.data.survey import survey
 from latens.utils.errors import InputError
+from latens.utils.validation import check_choice
 
 
 class Source(ABC):
@@ -63,7 +64,7 @@ class ArraySource(Source):
         labels: n integers or strings.
         names: n strings.
         features: the names of a table's columns.
-        kind: "image", "table" or "array"; chosen from the shape when None.
+        kind: "image", "signal", "table" or "array"; chosen from the shape when None.
         skipped, notes: as in `Source`.
 
     Raises:
@@ -117,6 +118,32 @@ class Subset(Source):
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         return self.source.take(self.indices[np.asarray(indices)])
+
+
+def of_kind(source: Source, kind: str) -> Source:
+    """The same rows, told to be of this kind.
+
+    Raises:
+        InputError: no such kind, or rows that cannot be of it.
+
+    >>> of_kind(ArraySource(np.zeros((5, 140))), "signal").schema.summary
+    '140 signals, float64, continuous, seen 0 to 0'
+    """
+    if source.schema.kind == kind:
+        return source
+    check_choice("kind", kind, tuple(KINDS))
+    axes, shape = max(KINDS[kind], 1), source.schema.shape
+    if kind != "array" and not axes <= len(shape) <= axes + (kind != "table"):
+        raise InputError(f"rows of shape {shape} cannot be of the kind {kind!r}, whose {_AXES[kind]}")
+    X = source.X if isinstance(source, ArraySource) else source.take(np.arange(len(source)))
+    return ArraySource(X, source.labels, names=source.names, kind=kind, skipped=source.skipped, notes=source.notes)
+
+
+_AXES = {
+    "image": "examples are (H, W) or (H, W, C)",
+    "signal": "examples are (T,) or (T, C)",
+    "table": "examples are (d,)",
+}
 
 
 def class_names(labels: np.ndarray | None) -> tuple[str | int, ...] | None:

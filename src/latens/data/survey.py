@@ -20,7 +20,7 @@ class Survey:
     Args:
         shape: the shape of one example.
         dtype: the type of the numbers.
-        kind: "image", "table" or "array"; chosen from the shape when None.
+        kind: "image", "signal", "table" or "array"; chosen from the shape when None.
 
     Attributes:
         missing: in how many examples each entry is NaN; None where none is.

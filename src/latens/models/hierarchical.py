@@ -28,7 +28,7 @@ from latens.models.base import Choose, Model
 from latens.models.conditional import Conditional, FixedNormal, NetworkDistribution
 from latens.nn import MLP, Conv, Site, Spec, View
 from latens.nn.activation import activation
-from latens.nn.conv import Climb, descent, pyramid
+from latens.nn.conv import Climb, Size, descent, pyramid
 from latens.nn.residual import Layer, Residual, convolution, started
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
@@ -349,7 +349,7 @@ class ConvLadder(Hierarchy):
         rising = zip(reversed(self.latents), reversed(sizes))
         return tuple((n, *size) for n, size in rising for _ in range(self.levels))
 
-    def _sizes(self, event_shape: Shape) -> list[tuple[int, int]]:
+    def _sizes(self, event_shape: Shape) -> list[Size]:
         if len(event_shape) != 3:
             raise InputError(
                 f"ConvLadder expects images (channels, height, width); got examples of shape {event_shape}. Use Ladder."
@@ -378,7 +378,7 @@ class ConvLadder(Hierarchy):
         made = TopDown(_view(site), stages, levels, constant, head, prod(site.beside or (0,)))
         return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _rise(self, i: int, size: tuple[int, int]) -> nn.Module:
+    def _rise(self, i: int, size: Size) -> nn.Module:
         return nn.Sequential(activation(self.activation), Climb(self.channels[i + 1], self.channels[i], 2, size))
 
 

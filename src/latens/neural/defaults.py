@@ -34,6 +34,8 @@ def likelihood(schema: Schema) -> Choice:
         return Choice(_levels(schema.levels), f"{schema.levels} levels: a mass on each, in any shape")
     if schema.kind == "table":
         return Choice(Normal("element"), "real columns, each with a spread of its own")
+    if schema.kind == "signal":
+        return Choice(Normal("element"), "real values, with a spread at each step")
     return Choice(Normal("shared"), "real values; one learned spread for all")
 
 
@@ -67,6 +69,9 @@ def network(schema: Schema) -> Choice:
         levels = 1 if side <= 40 else 2 if side <= 80 else 3
         spec = Conv((64, 128, 128)[:levels], patch=2 if side < 24 else 4)
         return Choice(spec, f"images of {schema.shape[0]} x {schema.shape[1]}")
+    if schema.kind == "signal" and schema.shape[0] >= 16:
+        levels = 2 if schema.shape[0] <= 256 else 3
+        return Choice(Conv((64, 128, 128)[:levels]), f"signals of {schema.shape[0]} steps")
     size = math.prod(schema.shape)
     width = 512 if size > 32 else 128
     return Choice(MLP((width, width)), f"{size} values an example")

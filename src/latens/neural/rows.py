@@ -52,10 +52,14 @@ def check_rows(name: str, source: Source, *, missing: bool, columns: Sequence[st
 
 
 def _check_columns(source: Source, names: Sequence[str] | None) -> None:
-    empty = [] if source.missing is None else np.argwhere(source.missing == len(source)).tolist()
-    if empty and source.schema.kind == "table":
-        (column,) = empty[0]
-        name = f"column {column}" if names is None else f"the column '{names[column]}'"
+    signal = source.schema.kind == "signal" and len(source.schema.shape) == 2
+    if source.missing is None or not (signal or source.schema.kind == "table"):
+        return
+    gone = source.missing == len(source)
+    empty = np.flatnonzero(gone.all(0) if signal else gone).tolist()
+    if empty:
+        noun = "channel" if signal else "column"
+        name = f"{noun} {empty[0]}" if names is None else f"the {noun} '{names[empty[0]]}'"
         more = f", nor of {len(empty) - 1} more" if len(empty) > 1 else ""
         raise InputError(f"no value of {name} is observed{more}; nothing can be learned of it: leave it out.")
 

@@ -20,7 +20,8 @@ class Units(nn.Module):
     """u = (x - shift) / scale, with log |du/dx| = -sum_i log(scale_i): what the model calls x.
 
     A lattice of levels becomes [-1, 1], two levels become {0, 1}, counts stay counts, and real numbers are standardised
-    (one scale for an image, one for each column of a table). Images are channels last outside, channels first inside.
+    (one scale for an image, one for each channel of a signal, one for each column of a table). Images and signals are
+    channels last outside, channels first inside.
     """
 
     shift: Tensor
@@ -45,7 +46,7 @@ class Units(nn.Module):
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example inside the model: ``(C, H, W)`` for images, ``(D,)`` for tables."""
+        """The shape of one example inside the model: ``(C, H, W)`` for images, ``(C, T)`` for signals, or ``(D,)``."""
         return event_shape(self.schema)
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -60,9 +61,9 @@ class Units(nn.Module):
 
     def _arranged(self, entries: Tensor) -> Tensor:
         """Entries ``(B, *shape)`` as ``(B, *event_shape)``."""
-        if self.schema.kind != "image":
+        if not self.schema.axes:
             return entries.flatten(1)
-        return entries.unsqueeze(1) if entries.ndim == 3 else entries.permute(0, 3, 1, 2)
+        return entries.movedim(-1, 1) if len(self.schema.shape) > self.schema.axes else entries.unsqueeze(1)
 
     def observe(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Rows with NaN where missing: x with a value of its support there, what is observed, and its log volume.
@@ -96,8 +97,8 @@ class Units(nn.Module):
     def real(self, x: Tensor, *, drawn: bool = False) -> np.ndarray:
         """As ``inverse``, in double precision whatever the type of the data."""
         x = x.detach().double()
-        if self.schema.kind == "image":
-            x = x.squeeze(1) if len(self.schema.shape) == 2 else x.permute(0, 2, 3, 1)
+        if self.schema.axes:
+            x = x.movedim(1, -1)
         rows = (x.reshape(len(x), *self.schema.shape) * self.scale + self.shift).cpu().numpy()
         if drawn and self.schema.levels:
             low = self.schema.support[0]
@@ -132,11 +133,12 @@ def event_shape(schema: Schema) -> tuple[int, ...]:
 
     >>> event_shape(Schema("image", (28, 20), "uint8", 0.0, 255.0, 256))
     (1, 28, 20)
+    >>> event_shape(Schema("signal", (140, 3), "float64", -1.0, 1.0))
+    (3, 140)
     """
-    shape = schema.shape
-    if schema.kind == "image":
-        return (1, *shape) if len(shape) == 2 else (shape[2], shape[0], shape[1])
-    return (math.prod(shape),)
+    if not schema.axes:
+        return (math.prod(schema.shape),)
+    return (*(schema.shape[schema.axes :] or (1,)), *schema.shape[: schema.axes])
 
 
 def units_for(source: Source, family: Family) -> Units:
@@ -163,13 +165,20 @@ def _inset(schema: Schema) -> tuple[float, float]:
     return low - margin, high - low + 2 * margin
 
 
+def _pooled(schema: Schema) -> tuple[int, ...] | None:
+    """The axes of rows that have one mean and spread: all, but the columns of a table and the channels of a signal."""
+    if schema.kind == "signal" and len(schema.shape) == 2:
+        return (0, 1)
+    return (0,) if schema.kind == "table" else None
+
+
 def _standard(source: Source) -> tuple[np.ndarray, np.ndarray]:
     sample = min(_SAMPLE, max(1, _ELEMENTS // source.schema.size))
     stride = -(-len(source) // sample)
     rows = source.take(np.arange(0, len(source), stride)).astype(np.float64)
-    axis = 0 if source.schema.kind == "table" else None
-    if axis == 0:
-        rows[:, np.isnan(rows).all(0)] = 0.0  # too rare for a sample of the rows
+    axis = _pooled(source.schema)
+    if axis is not None:
+        rows[np.broadcast_to(np.isnan(rows).all(axis, keepdims=True), rows.shape)] = 0.0  # too rare for a sample
     size = np.ldexp(1.0, np.frexp(np.nanmax(np.abs(rows), axis))[1])  # a power of two: rows / size is exact
     shift, scale = np.nanmean(rows / size, axis), np.nanstd(rows / size, axis)
     return np.nan_to_num(shift * size), np.where(scale > 1e-12, scale * size, 1.0)

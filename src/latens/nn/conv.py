@@ -1,9 +1,10 @@
-"""A residual convolutional network for images of any height and width."""
+"""A residual convolutional network for images of any height and width, and for signals of any length."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import torch
@@ -12,31 +13,32 @@ from torch.nn import functional as F
 
 from latens.nn.activation import activation
 from latens.nn.base import Shape, Site, Spec
-from latens.nn.residual import Residual, convolution
+from latens.nn.residual import CONVOLUTIONS, Residual, convolution
 from latens.utils.errors import InputError
 
-Size = tuple[int, int]
+Size = tuple[int, ...]
 
 
 @dataclass(frozen=True, repr=False)
 class Conv(Spec):
     """Residual blocks on a pyramid of resolutions: image to vector (an encoder) or vector to image (a decoder).
 
-    The first level has one vector for each patch of pixels, and each further level halves height and width, rounding
-    up. The decoder climbs the same list of sizes, so that odd, prime and unequal sizes come out exactly as they went
-    in. Each block adds to its input two 3 x 3 convolutions, the last of them starting at zero: the untrained network
-    is as deep as its pyramid, not as its blocks.
+    An image ``(C, H, W)`` or a signal ``(C, T)``: convolutions are along as many axes as the site has. The first level
+    has one vector for each patch, and each further level halves every axis, rounding up. The decoder climbs the same
+    list of sizes, so that odd, prime and unequal sizes come out exactly as they went in. Each block adds to its input
+    two convolutions of width 3, the last of them starting at zero: the untrained network is as deep as its pyramid,
+    not as its blocks.
 
     Args:
         channels: the channels of each level, from the finest.
         blocks: residual blocks a level.
         activation: the activation inside the blocks.
-        patch: how many times fewer pixels the first level has, in height and in width. The time of a step is nearly all
-            spent on the finest level.
+        patch: how many times fewer places the first level has, along each axis. The time of a step is nearly all spent
+            on the finest level.
         hidden: units of the layer between the coarsest level and the vector; 0 for none.
 
     Raises:
-        InputError: neither side of the site is an image ``(C, H, W)``.
+        InputError: neither side of the site is an image ``(C, H, W)`` or a signal ``(C, T)``.
 
     Reference: He et al., *Identity mappings in deep residual networks*, 2016; Zhang et al., *Fixup*, 2019.
 
@@ -46,6 +48,8 @@ class Conv(Spec):
         >>> decoder = Conv((8, 16)).build(Site(event_shape=shapes[0], context_shape=shapes[1]))
         >>> decoder(encoder(torch.zeros(2, *shapes[0]))).shape
         torch.Size([2, 3, 13, 29])
+        >>> Conv((8, 16)).build(Site(event_shape=(2, 101), context_shape=(16,)))(torch.zeros(5, 16)).shape
+        torch.Size([5, 2, 101])
     """
 
     channels: tuple[int, ...] = (64,)
@@ -67,37 +71,37 @@ class Conv(Spec):
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """From each level to the one below it; from the image to the first."""
+        """From each level to the one below it; from the data to the first."""
         return (self.patch, *(2 for _ in self.channels[1:]))
 
     def build(self, site: Site) -> nn.Module:
-        """An encoder where the context is an image, a decoder where the event is."""
-        if site.context_shape is not None and len(site.context_shape) == 3:
-            return _Encoder(self, site.context_shape, site.event_shape)
-        if len(site.event_shape) == 3 and site.context_shape is not None:
-            return _Decoder(self, site.context_shape, site.event_shape)
+        """An encoder where the context is an image or a signal, a decoder where the event is."""
+        context, event = site.context_shape, site.event_shape
+        if context is not None and len(context) - 1 in CONVOLUTIONS:
+            return _Encoder(self, context, event)
+        if context is not None and len(event) - 1 in CONVOLUTIONS:
+            return _Decoder(self, context, event)
         raise InputError(
-            f"Conv expects an image (channels, height, width) on one side; got {site.context_shape} -> "
-            f"{site.event_shape}. Use MLP for vectors."
+            f"Conv expects an image (channels, height, width) or a signal (channels, length) on one side; "
+            f"got {context} -> {event}. Use MLP for vectors."
         )
 
 
 def pyramid(size: Size, strides: Sequence[int]) -> list[Size]:
-    """Height and width of the image, then of each level, rounded up.
+    """The sizes of the data, then of each level, rounded up.
 
     >>> pyramid((28, 13), (2, 2))
     [(28, 13), (14, 7), (7, 4)]
     """
     sizes = [size]
     for stride in strides:
-        height, width = sizes[-1]
-        sizes.append((-(-height // stride), -(-width // stride)))
+        sizes.append(tuple(-(-n // stride) for n in sizes[-1]))
     return sizes
 
 
-def descent(ins: int, outs: int, stride: int) -> nn.Module:
-    """To the next coarser level: a convolution whose patches overlap, for any height and width."""
-    return nn.Conv2d(ins, outs, 2 * stride - 1, stride=stride, padding=stride - 1)
+def descent(ins: int, outs: int, stride: int, axes: int = 2) -> nn.Module:
+    """To the next coarser level: a convolution whose patches overlap, for any size."""
+    return CONVOLUTIONS[axes](ins, outs, 2 * stride - 1, stride=stride, padding=stride - 1)
 
 
 def _dense(spec: Conv, ins: int, outs: int) -> nn.Module:
@@ -106,54 +110,65 @@ def _dense(spec: Conv, ins: int, outs: int) -> nn.Module:
     return nn.Sequential(nn.Linear(ins, spec.hidden), activation(spec.activation), nn.Linear(spec.hidden, outs))
 
 
+def _laid_out(module: nn.Sequential, axes: int) -> nn.Sequential:
+    """Channels last in memory, which is quicker where there are two axes."""
+    return module.to(memory_format=torch.channels_last) if axes == 2 else module  # type: ignore[call-overload]
+
+
+def _contiguous(h: Tensor) -> Tensor:
+    return h.contiguous(memory_format=torch.channels_last) if h.ndim == 4 else h.contiguous()
+
+
 class _Encoder(nn.Module):
-    def __init__(self, spec: Conv, image: Shape, out: Shape) -> None:
+    def __init__(self, spec: Conv, data: Shape, out: Shape) -> None:
         super().__init__()
-        ins = (image[0], *spec.channels[:-1])
+        ins, axes = (data[0], *spec.channels[:-1]), len(data) - 1
         levels: list[nn.Module] = []
         for a, b, stride in zip(ins, spec.channels, spec.strides):
-            levels.append(descent(a, b, stride))
-            levels += [Residual(convolution, b, spec.activation) for _ in range(spec.blocks)]
-        self.levels = nn.Sequential(*levels, activation(spec.activation)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        height, width = pyramid((image[1], image[2]), spec.strides)[-1]
-        self.head = _dense(spec, spec.channels[-1] * height * width, prod(out))
+            levels.append(descent(a, b, stride, axes))
+            levels += [Residual(partial(convolution, axes=axes), b, spec.activation) for _ in range(spec.blocks)]
+        self.levels = _laid_out(nn.Sequential(*levels, activation(spec.activation)), axes)
+        coarsest = pyramid(data[1:], spec.strides)[-1]
+        self.head = _dense(spec, spec.channels[-1] * prod(coarsest), prod(out))
         self.out = out
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.levels(x.contiguous(memory_format=torch.channels_last))
+        h = self.levels(_contiguous(x))
         return self.head(h.flatten(1)).unflatten(1, self.out)
 
 
 class Climb(nn.Module):
-    """To the next finer level: a convolution to stride**2 times the channels, laid out as pixels, cut to its size."""
+    """To the next finer level: a convolution to stride**axes times the channels, laid out in place, cut to its size."""
 
     def __init__(self, ins: int, outs: int, stride: int, size: Size) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(ins, stride**2 * outs, 3, padding=1)
+        self.conv = convolution(ins, stride ** len(size) * outs, len(size))
         self.stride, self.size = stride, size
 
     def forward(self, x: Tensor) -> Tensor:
+        if len(self.size) == 1:
+            return self.conv(x).unflatten(1, (-1, self.stride)).transpose(2, 3).flatten(2)[..., : self.size[0]]
         return F.pixel_shuffle(self.conv(x), self.stride)[..., : self.size[0], : self.size[1]]
 
 
 class _Decoder(nn.Module):
-    def __init__(self, spec: Conv, code: Shape, image: Shape) -> None:
+    def __init__(self, spec: Conv, code: Shape, data: Shape) -> None:
         super().__init__()
-        *finer, coarsest = pyramid((image[1], image[2]), spec.strides)
+        *finer, coarsest = pyramid(data[1:], spec.strides)
         self.coarsest = (spec.channels[-1], *coarsest)
         self.stem = _dense(spec, prod(code), prod(self.coarsest))
-        self.levels = nn.Sequential(*_rising(spec, finer, image[0])).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.levels = _laid_out(nn.Sequential(*_rising(spec, finer, data[0])), len(coarsest))
 
     def forward(self, z: Tensor) -> Tensor:
-        h = self.stem(z.flatten(1)).unflatten(1, self.coarsest)
-        return self.levels(h.contiguous(memory_format=torch.channels_last))
+        return self.levels(_contiguous(self.stem(z.flatten(1)).unflatten(1, self.coarsest)))
 
 
 def _rising(spec: Conv, finer: Sequence[Size], outs: int) -> list[nn.Module]:
     modules: list[nn.Module] = []
+    layer = partial(convolution, axes=len(finer[0]))
     for level in reversed(range(len(spec.channels))):
         channels = spec.channels[level]
-        modules += [Residual(convolution, channels, spec.activation) for _ in range(spec.blocks)]
+        modules += [Residual(layer, channels, spec.activation) for _ in range(spec.blocks)]
         modules.append(activation(spec.activation))
         above = spec.channels[level - 1] if level else outs
         modules.append(Climb(channels, above, spec.strides[level], finer[level]))

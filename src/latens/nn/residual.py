@@ -13,9 +13,13 @@ Layer = Callable[[int, int], nn.Module]
 """(channels in, channels out) -> a linear map with ``weight`` and ``bias``."""
 
 
-def convolution(ins: int, outs: int) -> nn.Module:
-    """A 3 x 3 convolution that keeps height and width."""
-    return nn.Conv2d(ins, outs, 3, padding=1)
+CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d}
+"""By the number of axes that have neighbours: 1 for signals, 2 for images."""
+
+
+def convolution(ins: int, outs: int, axes: int = 2) -> nn.Module:
+    """A convolution of width 3 that keeps every size."""
+    return CONVOLUTIONS[axes](ins, outs, 3, padding=1)
 
 
 @torch.no_grad()
