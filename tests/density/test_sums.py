@@ -187,6 +187,15 @@ def test_what_the_grid_loses_is_bounded_by_the_wider_sum(name):
     assert (np.abs(found - np.exp(expected)) <= plane.LOSS * wide + 1e-14).all()
 
 
+def test_many_rows_of_one_place_are_not_summed_in_single_precision():
+    """Which would be off by 7e-4; their sum is one normal density."""
+    rows = np.r_[[[-20.0, 0.0]], np.full((300_000, 2), 5.1)]
+    density, queries = prepare(rows, np.full(1, -np.log(300_000)), "gaussian"), RNG.normal(5.1, 1.5, size=(200, 2))
+    expected = -np.log(2 * np.pi) - ((queries - 5.1) ** 2).sum(axis=1) / 2
+    assert density.grid.sure(queries).sum() > 100
+    np.testing.assert_allclose(density(queries), expected, atol=1e-4)
+
+
 def test_a_grid_of_any_orientation_with_a_full_matrix():
     rng = np.random.RandomState(9)
     rows = rng.normal(size=(20_000, 2)) @ [[1.0, 0.9], [0.0, 0.2]]

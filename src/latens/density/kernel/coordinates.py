@@ -9,10 +9,9 @@ import numpy as np
 
 def over(bandwidth: Any, x: np.ndarray) -> np.ndarray:
     """B^-1 x for each row; column by column, since LAPACK's last digits would depend on the number of rows."""
-    white = x.T.copy()
     if np.ndim(bandwidth) < 2:
-        white /= np.reshape(bandwidth, (-1, 1))
-        return white.T
+        return np.divide(x.T, np.reshape(bandwidth, (-1, 1)), order="C").T
+    white = x.T.copy()
     for j, root in enumerate(np.linalg.cholesky(bandwidth)):
         for k in range(j):
             white[j] -= root[k] * white[k]

@@ -382,7 +382,6 @@ def _plane(
     rows: np.ndarray, log_weights: np.ndarray, bandwidth: Any, kernel: str, scales: np.ndarray | None, exact: bool
 ) -> Evaluate:
     """log of the sum of kernels of several columns: whitened, so that the bandwidth is 1."""
-    log_weights = np.broadcast_to(log_weights, len(rows))
     evaluate = prepare(over(bandwidth, rows), log_weights, kernel, scales=scales, exact=exact)
     volume = log_volume(bandwidth, rows.shape[1])
     return lambda queries: evaluate(over(bandwidth, queries)) - volume

@@ -42,7 +42,7 @@ def log_sum(
     Args:
         queries: (m, d), in units of the bandwidth.
         rows: (n, d), in units of the bandwidth.
-        log_weights: (n,) log w.
+        log_weights: (n,) log w, or (1,) for all.
         kernel: a name in ``KERNELS``.
         scales: (n,) each row's own factor of the bandwidth; None for 1.
         exact: leave every approximation aside.
@@ -67,7 +67,7 @@ def prepare(
 ) -> Evaluate:
     """``log_sum`` as a function of the queries: what depends on the rows alone is done once."""
     n, d = rows.shape
-    log_weights = log_weights - KERNELS[kernel].log_normaliser(d)
+    log_weights = np.broadcast_to(log_weights - KERNELS[kernel].log_normaliser(d), n)
     if scales is not None:
         return _exact(rows, log_weights - d * np.log(scales), kernel, scales)
     if kernel == "gaussian" and d == 2 and n >= GRID_FROM and not exact:
