@@ -178,6 +178,7 @@ def test_a_description_is_plain():
         "values": "256 levels from 0 to 255",
         "missing": False,
         "features": None,
+        "columns": None,
         "classes": ["cat", "dog"],
     }
 

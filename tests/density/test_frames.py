@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import latens
+from latens.data.framing import kind_of
 from latens.density import (
     BayesClassifier,
     ConditionalDensity,
@@ -17,7 +18,7 @@ from latens.density import (
     Regression,
 )
 from latens.density.families import Normal
-from latens.density.tables import completed, framed, kind_of
+from latens.density.tables import completed, framed
 from latens.utils.errors import InputError
 
 pd = pytest.importorskip("pandas")

@@ -16,6 +16,7 @@ from latens.cli import summary
 from latens.cli.opened import log_likelihoods, table
 from latens.cli.study import FOLDS, MAP_ROWS, Picture, Study, judged_rows, some
 from latens.data import Schema, Source
+from latens.data.table import refuse_other_than_numbers
 from latens.density import DensityEstimator, GaussianMixture, Histogram, KernelDensity, Parametric, compare
 from latens.neural import NeuralDensity
 from latens.utils import InputError
@@ -47,6 +48,7 @@ def choose(source: Source) -> tuple[DensityEstimator, list[dict[str, Any]]]:
     schema = source.schema
     if schema.kind != "table":
         raise InputError(f"--model auto compares densities of tables; these are {schema.summary}")
+    refuse_other_than_numbers(schema, "--model auto")
     if len(source) < 2:
         raise InputError(f"--model auto holds out some of the rows, and expects at least 2; got {len(source)} rows")
     found = candidates(schema)
@@ -65,6 +67,7 @@ def judge(densities: dict[str, DensityEstimator], source: Source) -> list[dict[s
 
 def fit(density: DensityEstimator, source: Source) -> None:
     """Fits a density without a network; it remembers what its rows were."""
+    refuse_other_than_numbers(source.schema, type(density).__name__)
     y = source.labels if is_classifier(density) else None
     density.fit(table(source), y)
     density.schema_ = source.schema

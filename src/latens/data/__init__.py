@@ -1,5 +1,6 @@
 """Raw things become rows of numbers and a `Schema` that says what one row is; and rows become files. No torch."""
 
+from latens.data.columns import Column
 from latens.data.images import FolderSource
 from latens.data.load import load
 from latens.data.schema import Schema, validate
@@ -9,6 +10,7 @@ from latens.data.write import grid, to_uint8, write_array
 
 __all__ = [
     "ArraySource",
+    "Column",
     "FolderSource",
     "Schema",
     "Source",

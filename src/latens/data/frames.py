@@ -1,4 +1,4 @@
-"""Tables: pandas and polars frames without importing either, CSV and Parquet files; numbers only."""
+"""Tables: frames of pandas, polars and pyarrow without importing any, CSV and Parquet files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.source import ArraySource
+from latens.data.framing import arrow_of, column_of, dtype_of, library_of, names_of, retyped
+from latens.data.schema import Schema
+from latens.data.source import ArraySource, Source
+from latens.data.table import TableSource, encoded, places, schema_of
 from latens.utils.errors import InputError
 from latens.utils.text import nearest
 
@@ -19,20 +22,76 @@ NAME = "name"
 
 
 def is_frame(data: Any) -> bool:
-    """Whether this is a pandas or polars frame, or anything that behaves like one."""
-    return all(hasattr(data, name) for name in ("columns", "to_numpy", "shape"))
+    """Whether this is a frame of pandas, polars or pyarrow, or anything that behaves like one."""
+    return library_of(data) is not None or all(hasattr(data, name) for name in ("columns", "to_numpy", "shape"))
 
 
 Columns = Sequence[str] | None
 """Names of the columns to take, in this order; all where None."""
 
 
-def load_frame(frame: Any, columns: Columns = None) -> ArraySource:
-    """The columns of a frame, as one table with their names."""
-    if columns is None:
-        return _table([str(name) for name in frame.columns], (frame[name] for name in frame.columns))
-    found = {str(name): name for name in frame.columns}
-    return _table(chosen(list(found), columns), (frame[found[name]] for name in columns))
+MOST_TYPED = 50
+"""Columns from which on numbers are taken as one array, whatever each of them is."""
+
+
+def load_frame(frame: Any, columns: Columns = None, schema: Schema | None = None) -> Source:
+    """The columns of a frame: one array where they are numbers of one kind, each by itself where they are not.
+
+    Args:
+        frame: of pandas, polars, pyarrow, or anything that behaves like one.
+        columns: names of those to take, all by default.
+        schema: what the columns are, where a model knows it: they are read under it, by name.
+    """
+    given = [str(name) for name in names_of(frame)]
+    _refuse_twice(given)
+    at = list(range(len(given))) if columns is None else [given.index(name) for name in chosen(given, columns)]
+    names = [given[j] for j in at]
+    if library_of(frame) is None:
+        return _table(names, (column_of(frame, j) for j in at))
+    if schema is not None and schema.columns is not None:
+        return _read_under(frame, given, schema)
+    from latens.data.detect import is_plain
+
+    cells = [arrow_of(frame, j, given[j]) for j in at]
+    if frame.shape[0] and (len(at) <= MOST_TYPED or not all(is_plain(values.type) for values in cells)):
+        typed = _typed(frame, at, names, cells)
+        if typed is not None:
+            return typed
+    return _table(names, (column_of(frame, j) for j in at))
+
+
+def _read_under(frame: Any, names: Sequence[str], schema: Schema) -> TableSource:
+    """The columns of a frame under a schema, by name, in whatever order."""
+    known = schema.columns or ()
+    at, extra = places(names, known)
+    rows, notes = encoded(known, [arrow_of(frame, j, names[j]) for j in at])
+    kind = (library_of(frame) or "", tuple(names[j] for j in at), tuple(column.dtype for column in known))
+    return TableSource(rows, schema, kind, notes=[*_not_fitted(extra), *notes])
+
+
+def _not_fitted(extra: Sequence[str]) -> list[str]:
+    return [f"columns that were not fitted are left aside: {_few(extra)}"] if extra else []
+
+
+def _typed(frame: Any, at: Sequence[int], names: Sequence[str], cells: Sequence[Any]) -> TableSource | None:
+    """A table of columns each of its own kind; None where all are numbers of one kind."""
+    from latens.data.detect import are_alike, is_plain, survey_of
+
+    library = library_of(frame) or ""
+    read = [survey_of(name, dtype_of(frame, j), values) for name, j, values in zip(names, at, cells)]
+    found = [cells_.found() for cells_ in read]
+    if all(is_plain(values.type) for values in cells) and are_alike(found):
+        return None
+    kept = [i for i, item in enumerate(found) if item.column is not None]
+    known = [item.column for item in found if item.column is not None]
+    columns = [retyped(column, read[i].rewritten, library) for i, column in zip(kept, known)]
+    if not columns:
+        raise InputError(f"no column is left to learn from: {'; '.join(item.note for item in found[:3])}")
+    rows, _ = encoded(columns, [cells[i] for i in kept])
+    original = names_of(frame)
+    kind = (library, tuple(original[at[i]] for i in kept), tuple(column.dtype for column in columns))
+    notes = [item.note for item in found if item.note]
+    return TableSource(rows, schema_of(columns), kind, notes=notes, why=[found[i].why for i in kept])
 
 
 def chosen(names: Sequence[str], columns: Sequence[str]) -> list[str]:
@@ -73,7 +132,7 @@ def header(path: Path) -> list[str]:
         return next(csv.reader(file, delimiter=delimiter), [])
 
 
-def load_csv(path: Path, memory: int, columns: Columns = None) -> ArraySource:
+def load_csv(path: Path, memory: int, columns: Columns = None, schema: Schema | None = None) -> Source:
     """The columns of a file with a comma, semicolon or tab between values, with or without a line of names."""
     from pyarrow import ArrowException
     from pyarrow import csv as arrow_csv
@@ -87,10 +146,10 @@ def load_csv(path: Path, memory: int, columns: Columns = None) -> ArraySource:
         )
     except (ArrowException, OSError) as error:
         raise InputError(f"cannot read {path}: {_reason(error)}") from None
-    return _arrow(table, columns)
+    return _arrow(table, columns, schema)
 
 
-def load_parquet(path: Path, memory: int, columns: Columns = None) -> ArraySource:
+def load_parquet(path: Path, memory: int, columns: Columns = None, schema: Schema | None = None) -> Source:
     """The columns of a Parquet file."""
     from pyarrow import ArrowException, parquet
 
@@ -98,7 +157,7 @@ def load_parquet(path: Path, memory: int, columns: Columns = None) -> ArraySourc
         table = parquet.read_table(path, use_threads=False)
     except (ArrowException, OSError) as error:
         raise InputError(f"cannot read {path}: {_reason(error)}") from None
-    return _arrow(table, columns)
+    return _arrow(table, columns, schema)
 
 
 def _look(path: Path) -> tuple[str, bool]:
@@ -118,12 +177,13 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _arrow(table: Any, columns: Columns) -> ArraySource:
+def _arrow(table: Any, columns: Columns, schema: Schema | None) -> Source:
     """The numbers of a table, and its rows' names where a column of text is called ``name``, as `write_array` does."""
-    names = table.column(NAME).to_pylist() if NAME in table.column_names and _is_text(table.column(NAME)) else None
+    named = table.column_names.count(NAME) == 1 and _is_text(table.column(NAME))
+    names = table.column(NAME).to_pylist() if named else None
     rest = table if names is None else table.drop_columns([NAME])
     kept = rest if columns is None else rest.select(chosen(rest.column_names, columns))
-    source = _table(kept.column_names, kept.columns)
+    source = load_frame(kept, schema=schema)
     source.names = None if names is None else list(map(str, names))
     return source
 
@@ -132,12 +192,16 @@ def _is_text(column: Any) -> bool:
     return str(column.type) in ("string", "large_string")
 
 
-def _table(names: list[str], columns: Iterable[Any]) -> ArraySource:
-    if not names:
-        raise InputError("the table has no columns")
+def _refuse_twice(names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"two columns of the table are named '{twice[0]}'")
+
+
+def _table(names: list[str], columns: Iterable[Any]) -> ArraySource:
+    if not names:
+        raise InputError("the table has no columns")
+    _refuse_twice(names)
     arrays = [_column(name, column) for name, column in zip(names, columns)]
     return ArraySource(np.stack(arrays, axis=1).astype(np.result_type(*arrays), copy=False), features=names)
 

@@ -14,13 +14,14 @@ from latens.data.arrays import load_npy, load_npz, split_member
 from latens.data.frames import Columns, chosen, is_frame, load_csv, load_frame, load_parquet
 from latens.data.idx import find_idx, is_idx, load_idx
 from latens.data.images import ENDINGS, load_images
+from latens.data.schema import Schema
 from latens.data.source import ArraySource, Source, of_kind
 from latens.utils.errors import InputError
 
 BUDGET = 512 * 2**20
 BUILTINS = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
-TABLES: dict[str, Callable[[Path, int, Columns], Source]] = {
+TABLES: dict[str, Callable[[Path, int, Columns, Schema | None], Source]] = {
     ".csv": load_csv,
     ".tsv": load_csv,
     ".parquet": load_parquet,
@@ -34,6 +35,7 @@ def load(
     size: int | tuple[int, int] | None = None,
     columns: Columns = None,
     kind: str | None = None,
+    schema: Schema | None = None,
     memory: int = BUDGET,
 ) -> Source:
     """A `Source` of whatever holds the data.
@@ -45,6 +47,7 @@ def load(
         size: height and width (or one number for both) that image files are brought to; by default their own.
         columns: the names of the columns of a table to take, in this order; all by default.
         kind: what the rows are, where their shape does not say it: "signal" for (n, T) or (n, T, C).
+        schema: what a model was fitted on: the columns of a table are read under it, by name.
         memory: the most bytes to hold; what is larger stays on the disk.
 
     Raises:
@@ -55,17 +58,19 @@ def load(
         >>> len(source), source.schema.summary
         (1797, '8x8 images, float64, 17 levels from 0 to 16')
     """
-    source = _loaded(data, size, columns, memory)
+    source = _loaded(data, size, columns, schema, memory)
     return source if kind is None else of_kind(source, kind)
 
 
-def _loaded(data: Any, size: int | tuple[int, int] | None, columns: Columns, memory: int) -> Source:
+def _loaded(
+    data: Any, size: int | tuple[int, int] | None, columns: Columns, schema: Schema | None, memory: int
+) -> Source:
     if is_frame(data):
-        return load_frame(data, columns)
+        return load_frame(data, columns, schema)
     if isinstance(data, str | os.PathLike):
         path = Path(os.fspath(data)).expanduser()
         if path.suffix.lower() in TABLES and path.is_file():
-            return TABLES[path.suffix.lower()](path, memory, columns)
+            return TABLES[path.suffix.lower()](path, memory, columns, schema)
         return _select(_from_path(os.fspath(data), size, memory), columns)
     return _select(data if isinstance(data, Source) else ArraySource(_array(data)), columns)
 

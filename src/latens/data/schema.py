@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from latens.data.columns import Column, summary
 from latens.utils.errors import InputError
 from latens.utils.validation import place_of
 from latens.utils.value import Value
@@ -34,6 +35,7 @@ class Schema(Value):
         counts: non-negative integers without an upper bound.
         has_missing: NaN was seen.
         features: the names of a table's columns.
+        columns: what each column of a table of several kinds holds; None where all entries are alike.
         classes: the names of the labels.
 
     Example:
@@ -52,6 +54,7 @@ class Schema(Value):
     counts: bool = field(default=False, kw_only=True)
     has_missing: bool = field(default=False, kw_only=True)
     features: tuple[str, ...] | None = field(default=None, kw_only=True)
+    columns: tuple[Column, ...] | None = field(default=None, kw_only=True)
     classes: tuple[str | int, ...] | None = field(default=None, kw_only=True)
 
     @property
@@ -86,6 +89,7 @@ class Schema(Value):
             "values": self.values,
             "missing": self.has_missing,
             "features": None if self.features is None else list(self.features),
+            "columns": None if self.columns is None else [column.describe() for column in self.columns],
             "classes": None if self.classes is None else list(self.classes),
         }
 
@@ -96,6 +100,8 @@ class Schema(Value):
         >>> Schema("table", (3,), "float64", 0.0, 1.0, 256, 1 / 255).values
         '256 levels from 0 to 1'
         """
+        if self.columns is not None:
+            return summary(self.columns)
         if self.counts:
             return "counts 0, 1, 2, ..."
         if self.levels is None:
@@ -112,6 +118,9 @@ class Schema(Value):
         >>> Schema("image", (28, 28), "uint8", 0.0, 255.0, 256).summary
         '28x28 images, uint8, 256 levels from 0 to 255'
         """
+        gaps = ", with missing values" if self.has_missing else ""
+        if self.columns is not None:
+            return f"rows of {self.size} column{'s' * (self.size > 1)}: {self.values}{gaps}"
         sizes = "x".join(map(str, self.shape))
         kinds = {
             "image": f"{sizes} images",
@@ -120,7 +129,6 @@ class Schema(Value):
             "array": f"{sizes} arrays",
         }
         seen = f", seen {self.low:g} to {self.high:g}" if self.levels is None else ""
-        gaps = ", with missing values" if self.has_missing else ""
         return f"{kinds[self.kind]}, {self.dtype}, {self.values}{seen}{gaps}"
 
 

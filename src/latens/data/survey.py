@@ -34,7 +34,7 @@ class Survey:
         self.low, self.high = np.inf, -np.inf
         self.few: list[float] = []
         self.integral = True
-        self.histogram = np.zeros(MOST_LEVELS, dtype=np.int64)
+        self.histogram = np.zeros(0, dtype=np.int64)
         self.fractions = {item: np.zeros(item.levels, bool) for item in FRACTIONS if self.dtype.kind == "f"}
 
     def update(self, X: np.ndarray) -> None:
@@ -66,7 +66,9 @@ class Survey:
             self.integral = self.integral and bool(np.all(values == np.rint(values)))
             self._keep_fractions(values)
         if self._may_be_counts() and self.low >= 0 and self.high < MOST_LEVELS:
-            self.histogram += np.bincount(values.astype(np.int64), minlength=MOST_LEVELS)
+            counted = np.bincount(values.astype(np.int64), minlength=len(self.histogram))
+            counted[: len(self.histogram)] += self.histogram
+            self.histogram = counted
 
     def _collect_few(self, values: np.ndarray) -> None:
         while len(self.few) < 3:

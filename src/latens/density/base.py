@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
-from latens.density.tables import Kind, cast, framed, part_of
+from latens.data.framing import Kind, cast
+from latens.density.tables import framed, part_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

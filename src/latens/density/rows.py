@@ -9,7 +9,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.validation import validate_data
 
-from latens.density.tables import kind_of, without_numbers
+from latens.data.framing import kind_of
+from latens.density.tables import without_numbers
 from latens.density.validation import refusal
 from latens.utils.errors import InputError
 

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from latens.density.tables import kind_of, without_numbers
+from latens.data.framing import kind_of
+from latens.density.tables import without_numbers
 from latens.utils.errors import InputError
 from latens.utils.validation import check_finite
 

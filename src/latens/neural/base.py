@@ -15,6 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from latens.data import Schema, Source, load
+from latens.data.frames import is_frame
+from latens.data.table import TableSource, told
 from latens.density import DensityEstimator
 from latens.density.tables import framed
 from latens.density.validation import read_table
@@ -183,6 +185,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         self.schema_ = source.schema
         if self.schema_.kind == "table":
             self.n_features_in_ = self.schema_.size
+        if isinstance(source, TableSource):
+            self._frame, self.feature_names_in_ = source.frame, np.array(source.schema.features, dtype=object)
         self.seed_ = seed_of(self.random_state)
         if self.random_state is None:
             self.seed_ = World.join(self._device).first(self.seed_)
@@ -306,7 +310,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
                 end = min(start + self._block, n)
                 beside = None if context is None else torch.from_numpy(context[start:end]).to(self._device)
                 parts.append(self.units_.inverse(draw(end - start, beside), drawn=drawn))
-        return framed(self._frame, np.concatenate(parts))
+        return framed(self._frame, np.concatenate(parts), self.schema_.columns)
 
     @abstractmethod
     def _drawn(self, n: int, context: Tensor | None) -> Tensor:
@@ -335,9 +339,11 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         if not reset:
             check_is_fitted(self)
         X = _detached(X)
-        if _is_table(X):
-            X = read_table(self, X, reset=reset)
-        return load(X)
+        typed = is_frame(X) and (reset or self.schema_.columns is not None)
+        source = load(X, schema=None if reset else self.schema_) if typed or not _is_table(X) else None
+        if isinstance(source, TableSource):
+            return told(source)
+        return load(read_table(self, X, reset=reset)) if source is None or typed else source
 
     def _map(self, X: Any, y: Any, f: Callable[[np.ndarray, Tensor, Tensor | None], Tensor]) -> np.ndarray:
         source = self._source(X)

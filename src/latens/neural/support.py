@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from latens.data import Schema
+from latens.data.table import refuse_other_than_numbers
 from latens.distributions import Categorical, DiscretizedLogistic, Family, MixtureOf
 from latens.neural import defaults
 from latens.utils.errors import InputError
@@ -23,6 +24,7 @@ def check_support(schema: Schema, family: Family) -> None:
     Traceback (most recent call last):
     latens.utils.errors.InputError: Bernoulli() expects two levels, such as {0, 1}; got 256 levels from 0 to 255. ...
     """
+    refuse_other_than_numbers(schema, str(family))
     expected, holds = _SUPPORTS.get(family.support, ("", lambda schema, family: True))
     if not holds(schema, _element(family)):
         values = f"values from {schema.low:g} to {schema.high:g}" if schema.levels is None else schema.values
