@@ -30,8 +30,8 @@ app = App(
     latens sample runs/faces -n 64       new examples
     latens score runs/faces others/      log p(x) of each, in nats
 
-DATA is a file (.npy, .npz, .csv, .parquet, idx, an image), a folder of images,
-or built in: digits, iris, wine, breast_cancer, diabetes. Results go to the
+DATA is a file (.npy, .npz, .csv, .parquet, idx, an image, sound), a folder of
+images or of sound, or built in: digits, iris, wine, breast_cancer, diabetes. Results go to the
 standard output, everything else to the standard error; --json prints one JSON
 object.""",
     help_format="plaintext",
@@ -118,6 +118,9 @@ def train(
     size: Text = None,
     columns: Text = None,
     kind: Text = None,
+    window: Whole = None,
+    hop: Whole = None,
+    view: Text = None,
     overwrite: Switch = False,
     resume: Text = None,
     json: Switch = False,
@@ -133,6 +136,8 @@ def train(
         latens train table.csv --likelihood "StudentT()" --epochs 100
         latens train digits --objective "Distortion() + 4.0 * Rate()"
         latens train digits --model "AutoEncoder(latents=8)"
+        latens train spoken/ --view "LogMel(seconds=1)"
+        latens train sensor.csv --window 256 --hop 128
         latens train table.csv --columns height --model "KernelDensity(bandwidth='isj')"
         latens train table.csv --model auto
         latens train --resume runs/faces
@@ -156,6 +161,9 @@ def train(
         size: HEIGHTxWIDTH in pixels that image files are brought to; by default their own.
         columns: Names of the columns of a table to take, such as height,weight; all by default.
         kind: What the rows are where their shape does not say it: signal, image, table or array.
+        window: Steps of each piece that one long recording is cut into.
+        hop: Steps from one piece to the next; by default they do not overlap.
+        view: What is seen of files of sound, such as "LogMel(seconds=1)" or "Waveform(rate=8000)".
         overwrite: Replace the run folder if it exists.
         resume: The run folder of a training to go on with; takes no other settings.
         json: Print one JSON object.
@@ -177,10 +185,12 @@ def train(
     }
     if resume is not None:
         given = {"DATA": data, "--output": output, "--model": model}
-        verb.refuse_settings(given | {"--size": size, "--columns": columns, "--kind": kind} | flags)
+        how = {"--size": size, "--columns": columns, "--kind": kind, "--window": window, "--hop": hop, "--view": view}
+        verb.refuse_settings(given | how | flags)
         return _show(verb.resume(resume, device), json)
     flags["device"] = device
-    return _show(verb.train(data, model, flags, settings.reading(size, columns, kind), output, overwrite), json)
+    reading = settings.reading(size, columns, kind, window, hop, view)
+    return _show(verb.train(data, model, flags, reading, output, overwrite), json)
 
 
 @app.command
@@ -207,8 +217,8 @@ def sample(
     Args:
         run: A run folder, or a saved model.
         n: How many.
-        output: Where to; its ending chooses the format: .png, .jpg or .webp (a grid), .npy, .npz, .csv, .parquet, or
-            none for a folder.
+        output: Where to; its ending chooses the format: .png, .jpg or .webp (a grid), .wav, .npy, .npz, .csv, .parquet,
+            or none for a folder, of pictures or of sound.
         seed: What the draws depend on; that of the model by default.
         mean: Decoder means, or draws with the noise of the likelihood.
         label: The class to draw, where the model was trained with --condition y; all in turn by default.
@@ -358,7 +368,18 @@ def info(run: str, /, *, json: Switch = False) -> None:
 
 
 @app.command
-def check(data: str, /, *, size: Text = None, columns: Text = None, kind: Text = None, json: Switch = False) -> None:
+def check(
+    data: str,
+    /,
+    *,
+    size: Text = None,
+    columns: Text = None,
+    kind: Text = None,
+    window: Whole = None,
+    hop: Whole = None,
+    view: Text = None,
+    json: Switch = False,
+) -> None:
     """Say what a model would see in DATA, what it would choose, and how long it would train.
 
         latens check photos/ --size 64x64
@@ -368,8 +389,11 @@ def check(data: str, /, *, size: Text = None, columns: Text = None, kind: Text =
         size: HEIGHTxWIDTH in pixels that image files are brought to; by default their own.
         columns: Names of the columns of a table to take, such as height,weight; all by default.
         kind: What the rows are where their shape does not say it: signal, image, table or array.
+        window: Steps of each piece that one long recording is cut into.
+        hop: Steps from one piece to the next; by default they do not overlap.
+        view: What is seen of files of sound, such as "LogMel(seconds=1)" or "Waveform(rate=8000)".
         json: Print one JSON object.
     """
     from latens.cli import judge, settings
 
-    _show(judge.check(data, settings.reading(size, columns, kind)), json)
+    _show(judge.check(data, settings.reading(size, columns, kind, window, hop, view)), json)

@@ -95,7 +95,7 @@ def _reading(data: str, schema: Schema) -> dict[str, Any]:
     if schema.kind == "image" and holds_pictures(data):
         return {"size": (schema.shape[0], schema.shape[1])}
     if schema.kind == "signal":
-        return {"kind": "signal"}
+        return {"schema": schema}
     columns = _columns(data, schema)
     return {} if columns is None else {"columns": columns}
 

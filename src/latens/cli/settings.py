@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from latens import presets
+from latens.data import Windows
+from latens.data.sound.views import AudioView
 from latens.density import ConditionalEstimator, DensityEstimator
 from latens.neural import VAE, NeuralDensity
 from latens.neural.checks import check_settings
@@ -53,13 +55,31 @@ def estimator(model: str | None, flags: dict[str, Any]) -> DensityEstimator:
     return found
 
 
-def reading(size: str | None = None, columns: str | None = None, kind: str | None = None) -> dict[str, Any]:
+def reading(
+    size: str | None = None,
+    columns: str | None = None,
+    kind: str | None = None,
+    window: int | None = None,
+    hop: int | None = None,
+    view: str | None = None,
+) -> dict[str, Any]:
     """How data are to be read: what `load` takes, of what was given.
 
     >>> reading(size="64", columns="height, weight")
     {'size': (64, 64), 'columns': ['height', 'weight']}
+    >>> reading(window=256, hop=128), reading(view="LogMel(bands=64)")
+    ({'view': Windows(256, 128)}, {'view': LogMel(bands=64)})
     """
-    found = {"size": image_size(size), "columns": column_names(columns), "kind": kind}
+    seen = None if view is None else _read(view)
+    if seen is not None and not isinstance(seen, AudioView):
+        raise InputError(f"--view expects LogMel() or Waveform(); got {view}")
+    if window is None and hop is not None:
+        raise InputError("--hop is the distance of windows; say how long they are with --window")
+    if window is not None:
+        if seen is not None:
+            raise InputError("--window cuts one long recording, --view is for many; give one of them")
+        seen = Windows(window, hop)
+    found = {"size": image_size(size), "columns": column_names(columns), "kind": kind, "view": seen}
     return {name: value for name, value in found.items() if value is not None}
 
 

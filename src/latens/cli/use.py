@@ -14,7 +14,8 @@ from latens.data import Schema, load, write_array
 from latens.neural import LatentDensity
 from latens.utils import InputError
 
-PICTURES = (".png", ".jpg", ".webp", "")
+PICTURES = (".png", ".jpg", ".webp", ".wav", "")
+"""What is looked at or heard: of the mean, which has no noise."""
 MOST_IN_A_GRID = 400
 
 
@@ -109,12 +110,14 @@ def _written(
     out: str, rows: np.ndarray, schema: Schema, what: str, more: dict[str, Any], names: list[str] | None = None
 ) -> Answer:
     write_array(out, rows, schema, names)
-    noun = "images" if _is_picture(out) else "rows"
+    noun = ("recordings" if schema.audible else "images") if _is_picture(out) else "rows"
     data = {"output": out, "n": len(rows), "shape": list(rows.shape), "what": what, **more}
     return Answer(data, closing=[f"wrote {out}: {len(rows)} {noun}, {what}"])
 
 
 def _place(name: str, schema: Schema, n: int) -> str:
+    if schema.audible:
+        return name
     if drawable(schema):
         return f"{name}.png" if n <= MOST_IN_A_GRID else f"{name}.npy"
     return f"{name}.csv" if schema.kind == "table" else f"{name}.npy"

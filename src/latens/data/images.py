@@ -7,13 +7,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import takewhile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
+from latens.data.folders import find_files, folder_labels, refuse_unreadable
 from latens.data.pixels import Probe, Size, decode, probe
 from latens.data.schema import Schema
 from latens.data.source import ArraySource, Source, class_names
@@ -26,7 +26,6 @@ ENDINGS = frozenset(
         *("ppm", "pgm", "pbm", "pnm", "avif", "jp2", "tga", "ico"),
     )
 )
-MOST_UNREADABLE = 0.1
 _BLOCK = 1024
 
 T = TypeVar("T")
@@ -54,9 +53,9 @@ class FolderSource(Source):
     def __init__(self, path: str | os.PathLike[str], size: int | Size | None = None, mode: str | None = None) -> None:
         self.path = Path(path)
         self._pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1))
-        names = find_images(self.path)
+        names = find_files(self.path, ENDINGS)
         probes, self.skipped = self._scan(names)
-        self._refuse_unreadable(len(names))
+        refuse_unreadable("images", self.path, len(names), self.skipped, ENDINGS)
         unreadable = {name for name, _ in self.skipped}
         self.names = [name for name in names if name not in unreadable]
         self.size = _check_size(size) or common_size([item.size for item in probes])
@@ -103,18 +102,6 @@ class FolderSource(Source):
                     skipped.append((name, found))
         return probes, skipped
 
-    def _refuse_unreadable(self, total: int) -> None:
-        count = len(self.skipped)
-        if total == 0:
-            raise InputError(f"there are no images in {self.path}; endings looked for: {' '.join(sorted(ENDINGS))}")
-        if count > MOST_UNREADABLE * total:
-            few = "; ".join(f"{name} ({reason})" for name, reason in self.skipped[:3])
-            more = f"; and {count - 3} more" if count > 3 else ""
-            raise InputError(
-                f"{count} of {total} images in {self.path} cannot be read, more than one in ten: {few}{more}. "
-                "Repair or remove them."
-            )
-
 
 class _Prober:
     """Probes files, and stops looking at pixels once colour, and more than black and white, has been seen."""
@@ -141,27 +128,6 @@ def load_images(path: Path, *, size: int | Size | None = None, memory: int = 0) 
     return ArraySource(rows, folder.labels, names=folder.names, skipped=folder.skipped, notes=folder.notes)
 
 
-def find_images(path: Path) -> list[str]:
-    """The image files below a folder by their relative names, sorted; each folder is entered once, links included."""
-    if path.is_file():
-        return [path.name]
-    return sorted(_walk(path, "", set()))
-
-
-def _walk(folder: Path, prefix: str, entered: set[tuple[int, int]]) -> Iterator[str]:
-    status = folder.stat()
-    if (status.st_dev, status.st_ino) in entered:
-        return
-    entered.add((status.st_dev, status.st_ino))
-    with os.scandir(folder) as entries:
-        listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    for entry in listed:
-        if entry.is_dir():
-            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/", entered)
-        elif os.path.splitext(entry.name)[1].lower() in ENDINGS:
-            yield prefix + entry.name
-
-
 def common_size(sizes: Sequence[Size]) -> Size:
     """The most common size if one in ten images has it, else the median height and width.
 
@@ -173,19 +139,6 @@ def common_size(sizes: Sequence[Size]) -> Size:
         return size
     height, width = np.median(np.array(sizes), axis=0)
     return round(float(height)), round(float(width))
-
-
-def folder_labels(names: Sequence[str]) -> np.ndarray | None:
-    """The folder of each image, where all lie in different folders below a common one; else None.
-
-    >>> folder_labels(["train/cat/1.png", "train/dog/a/2.png"]).tolist(), folder_labels(["1.png", "cat/2.png"])
-    (['cat', 'dog'], None)
-    """
-    parts = [PurePosixPath(name).parts[:-1] for name in names]
-    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(min(parts), max(parts))))
-    if any(len(item) == shared for item in parts):
-        return None
-    return np.array([item[shared] for item in parts])
 
 
 def _is_black_and_white(probes: Sequence[Probe], size: Size) -> bool:

@@ -11,11 +11,17 @@ from typing import Any
 import numpy as np
 
 from latens.data.arrays import load_npy, load_npz, split_member
+from latens.data.folders import find_files
 from latens.data.frames import Columns, chosen, is_frame, load_csv, load_frame, load_parquet
 from latens.data.idx import find_idx, is_idx, load_idx
 from latens.data.images import ENDINGS, load_images
 from latens.data.schema import Schema
+from latens.data.sound.files import ENDINGS as SOUNDS
+from latens.data.sound.files import read_sound
+from latens.data.sound.recordings import audio
+from latens.data.sound.views import AudioView, Windows
 from latens.data.source import ArraySource, Source, of_kind
+from latens.data.windows import windows
 from latens.utils.errors import InputError
 
 BUDGET = 512 * 2**20
@@ -36,6 +42,7 @@ def load(
     columns: Columns = None,
     kind: str | None = None,
     schema: Schema | None = None,
+    view: AudioView | Windows | None = None,
     memory: int = BUDGET,
 ) -> Source:
     """A `Source` of whatever holds the data.
@@ -47,7 +54,9 @@ def load(
         size: height and width (or one number for both) that image files are brought to; by default their own.
         columns: the names of the columns of a table to take, in this order; all by default.
         kind: what the rows are, where their shape does not say it: "signal" for (n, T) or (n, T, C).
-        schema: what a model was fitted on: the columns of a table are read under it, by name.
+        schema: what a model was fitted on: the columns of a table are read under it, by name; recordings as they were.
+        view: how recordings become rows: ``Windows(256, 128)`` cuts one long one, ``LogMel()`` and ``Waveform()`` are
+            for files of sound.
         memory: the most bytes to hold; what is larger stays on the disk.
 
     Raises:
@@ -58,8 +67,58 @@ def load(
         >>> len(source), source.schema.summary
         (1797, '8x8 images, float64, 17 levels from 0 to 16')
     """
+    if schema is not None and schema.kind == "signal":
+        return _like(data, schema, memory)
+    if view is not None:
+        return _viewed(data, view, columns, memory)
     source = _loaded(data, size, columns, schema, memory)
     return source if kind is None else of_kind(source, kind)
+
+
+def _like(data: Any, schema: Schema, memory: int) -> Source:
+    """Signals, windows and recordings as they were read then.
+
+    >>> schema = windows(np.arange(12.0), 4).schema
+    >>> load(np.arange(9.0), schema=schema).schema.shape, load(np.zeros((3, 4)), schema=schema).schema.shape
+    ((4,), (4,))
+    """
+    if schema.view is None or isinstance(data, Source):
+        return load(data, kind="signal", memory=memory)
+    if _is_sound(data) or not _has_shape(data, schema.shape):
+        return load(data, view=schema.view, memory=memory)
+    return load(data, kind="signal", memory=memory)
+
+
+def _has_shape(data: Any, shape: tuple[int, ...]) -> bool:
+    """Whether these are rows of this shape already."""
+    return not isinstance(data, str | os.PathLike) and np.shape(data)[1:] == shape
+
+
+def _viewed(data: Any, view: AudioView | Windows, columns: Columns, memory: int) -> Source:
+    """Recordings as rows."""
+    if _is_sound(data):
+        path = Path(os.fspath(data)).expanduser()
+        if isinstance(view, AudioView):
+            return audio(path, view=view, memory=memory)
+        if path.is_dir():
+            raise InputError(f"windows are cut from one recording; {path} is a folder. Use LogMel() or Waveform()")
+        samples, rate, _ = read_sound(path)
+        return windows(samples.astype(np.float32), view.length, view.hop, rate=rate)
+    if isinstance(view, AudioView):
+        raise InputError(f"{view} is a view of files of sound; waveforms are given with their rate, by data.audio")
+    source = _loaded(data, None, columns, None, memory)
+    rows = source.X if isinstance(source, ArraySource) else source.take(np.arange(len(source)))
+    return windows(list(rows) if rows.ndim == 3 else rows, view.length, view.hop, rate=view.rate)
+
+
+def _is_sound(data: Any) -> bool:
+    """Whether this is the path of a file of sound, or of a folder that holds more of them than of images."""
+    if not isinstance(data, str | os.PathLike):
+        return False
+    path = Path(os.fspath(data)).expanduser()
+    if not path.is_dir():
+        return path.suffix.lower() in SOUNDS and path.exists()
+    return len(find_files(path, SOUNDS)) > len(find_files(path, ENDINGS))
 
 
 def _loaded(
@@ -98,7 +157,9 @@ def _from_path(name: str, size: int | tuple[int, int] | None, memory: int) -> So
         raise InputError(_no_such(path))
     if path.is_dir():
         images = find_idx(path)
-        return load_idx(images, memory) if images else load_images(path, size=size, memory=memory)
+        if images:
+            return load_idx(images, memory)
+        return audio(path, memory=memory) if _is_sound(path) else load_images(path, size=size, memory=memory)
     return _from_file(path, size, memory)
 
 
@@ -108,10 +169,12 @@ def _from_file(path: Path, size: int | tuple[int, int] | None, memory: int) -> S
         return load_npy(path, memory)
     if ending in ENDINGS:
         return load_images(path, size=size, memory=memory)
+    if ending in SOUNDS:
+        return audio(path, memory=memory)
     if is_idx(path):
         return load_idx(path, memory)
     known = ", ".join([".npy", *TABLES, ".npz"])
-    raise InputError(f"cannot tell what {path} is; read are {known}, idx files, images and folders of images")
+    raise InputError(f"cannot tell what {path} is; read are {known}, idx files, images, sound, and folders of them")
 
 
 def _no_such(path: Path) -> str:

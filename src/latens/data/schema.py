@@ -37,6 +37,7 @@ class Schema(Value):
         features: the names of a table's columns.
         columns: what each column of a table of several kinds holds; None where all entries are alike.
         classes: the names of the labels.
+        view: how recordings became rows, such as ``LogMel(8000, 0.5, 40, 256)``.
 
     Example:
         >>> schema = Schema("image", (28, 28), "uint8", 0.0, 255.0, 256)
@@ -56,6 +57,7 @@ class Schema(Value):
     features: tuple[str, ...] | None = field(default=None, kw_only=True)
     columns: tuple[Column, ...] | None = field(default=None, kw_only=True)
     classes: tuple[str | int, ...] | None = field(default=None, kw_only=True)
+    view: Any = field(default=None, kw_only=True)
 
     @property
     def discrete(self) -> bool:
@@ -66,6 +68,11 @@ class Schema(Value):
     def size(self) -> int:
         """How many numbers one example holds."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def audible(self) -> bool:
+        """Whether rows can be played: they are of recordings, and know their rate."""
+        return getattr(self.view, "rate", None) is not None
 
     @property
     def axes(self) -> int:
@@ -129,7 +136,8 @@ class Schema(Value):
             "array": f"{sizes} arrays",
         }
         seen = f", seen {self.low:g} to {self.high:g}" if self.levels is None else ""
-        return f"{kinds[self.kind]}, {self.dtype}, {self.values}{seen}{gaps}"
+        what = kinds[self.kind] if self.view is None else f"{self.view.told(self.shape)}, {sizes}"
+        return f"{what}, {self.dtype}, {self.values}{seen}{gaps}"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.images import folder_labels
+from latens.data.folders import folder_labels
 from latens.utils.errors import InputError
 from latens.utils.text import nearest
 

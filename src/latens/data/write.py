@@ -15,6 +15,7 @@ from PIL import Image
 
 from latens.data.frames import NAME
 from latens.data.schema import Schema
+from latens.data.sound.files import write_wav
 from latens.utils.errors import InputError
 from latens.utils.storage import atomic, atomic_folder
 from latens.utils.text import nearest
@@ -29,7 +30,8 @@ def write_array(
     """Write rows in the format that the ending of `path` names.
 
     ``.npy`` and ``.npz`` hold the numbers as they are, ``.csv`` and ``.parquet`` one line per row, ``.png`` (or
-    ``.jpg``, ``.webp``) the one image or a grid of all, and a path without an ending a new folder of one PNG per image.
+    ``.jpg``, ``.webp``) the one image or a grid of all, ``.wav`` one sound after another, and a path without an ending
+    a new folder of one PNG per image, or of one WAV per recording.
 
     Args:
         path: where to write; the folder above it exists.
@@ -41,7 +43,8 @@ def write_array(
         The path written.
 
     Raises:
-        InputError: an unknown ending, or pictures asked for of something else than images.
+        InputError: an unknown ending, pictures asked for of something else than images, or sound of something else
+            than recordings.
     """
     X, ending = np.asarray(X), Path(path).suffix.lower()
     if str(path).endswith(("/", os.sep)) or not ending:
@@ -105,6 +108,11 @@ def to_uint8(images: np.ndarray, schema: Schema | None = None) -> np.ndarray:
 
 
 def _write_folder(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> Path:
+    if schema is not None and schema.audible:
+        with atomic_folder(path) as temporary:
+            for name, wave in zip(_file_names(len(X), names, "wav"), schema.view.waveforms(X)):
+                write_wav(temporary / name, wave, schema.view.rate)
+        return path
     pixels = _pixels(path, X, schema)
     with atomic_folder(path) as temporary:
         for name, image in zip(_file_names(len(pixels), names), pixels):
@@ -112,18 +120,18 @@ def _write_folder(path: Path, X: np.ndarray, schema: Schema | None, names: Seque
     return path
 
 
-def _file_names(count: int, names: Sequence[str] | None) -> list[str]:
-    """The given names as those of PNG files in one folder, numbered where two would be the same.
+def _file_names(count: int, names: Sequence[str] | None, ending: str = "png") -> list[str]:
+    """The given names as those of files in one folder, numbered where two would be the same.
 
     >>> _file_names(2, None), _file_names(3, ["cat/1.jpg", "dog/1.jpg", "../1"])
     (['0.png', '1.png'], ['cat_1.png', 'dog_1.png', '1.png'])
     """
     numbers = [str(i).zfill(len(str(count - 1))) for i in range(count)]
     if names is None:
-        return [f"{number}.png" for number in numbers]
+        return [f"{number}.{ending}" for number in numbers]
     stems = [re.sub(r"[^\w.-]+", "_", os.path.splitext(name)[0]).strip("._") for name in names]
     unique = len(set(stems)) == count and all(stems)
-    return [f"{stem}.png" if unique else f"{number}_{stem}.png" for number, stem in zip(numbers, stems)]
+    return [f"{stem if unique else f'{number}_{stem}'}.{ending}" for number, stem in zip(numbers, stems)]
 
 
 def _pixels(path: Path, X: np.ndarray, schema: Schema | None) -> np.ndarray:
@@ -134,6 +142,14 @@ def _pixels(path: Path, X: np.ndarray, schema: Schema | None) -> np.ndarray:
             f"(n, H, W, 1, 3 or 4); got {X.shape}"
         )
     return to_uint8(X[..., 0] if X.ndim == 4 and channels == 1 else X, schema)
+
+
+def _write_sound(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
+    if schema is None or not schema.audible:
+        raise InputError("cannot write sound (.wav): these rows are no recordings, or do not know their rate")
+    waves, rate = schema.view.waveforms(X), schema.view.rate
+    pause = np.zeros((rate // 4, *waves.shape[2:]), waves.dtype)
+    write_wav(path, np.concatenate([part for wave in waves for part in (wave, pause)][:-1]), rate)
 
 
 def _write_picture(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
@@ -203,4 +219,5 @@ _WRITERS: dict[str, _Writer] = {
     ".png": _write_picture,
     ".jpg": _write_picture,
     ".webp": _write_picture,
+    ".wav": _write_sound,
 }

@@ -339,6 +339,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         if not reset:
             check_is_fitted(self)
         X = _detached(X)
+        if not reset and self.schema_.kind == "signal":
+            return load(X, schema=self.schema_)
         typed = is_frame(X) and (reset or self.schema_.columns is not None)
         source = load(X, schema=None if reset else self.schema_) if typed or not _is_table(X) else None
         if isinstance(source, TableSource):
