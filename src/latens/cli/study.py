@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from latens.cli import summary
-from latens.data import Schema, Source, Subset
+from latens.data import LogMel, Schema, Source, Subset
 from latens.metrics.evaluate import evaluate
 from latens.neural import AutoEncoder, LatentDensity, NeuralDensity
 from latens.neural.rows import split as split_rows
@@ -172,14 +172,14 @@ def multiplications(estimator: LatentDensity) -> int:
 
 
 def _fitting(schema: Schema, most: int) -> int:
-    return int(np.clip(_VALUES // schema.size, 8, most)) if schema.kind == "image" else most
+    return int(np.clip(_VALUES // schema.size, 8, most)) if schema.axes else most
 
 
 def _drawn(estimator: LatentDensity, schema: Schema) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Decoder means and true draws from the same latent points; none where there is no prior to draw from."""
     if isinstance(estimator, AutoEncoder) and not hasattr(estimator, "prior_"):
         return None, None
-    n = _fitting(schema, SAMPLES) if schema.kind == "image" else MAP_ROWS
+    n = _fitting(schema, SAMPLES) if schema.axes else MAP_ROWS
     y = None if estimator.condition_ is None else estimator.condition_.examples(n)
     seed = estimator.seed_
     means, draws = (np.asarray(estimator.sample(n, seed, y=y, mean=mean)) for mean in (True, False))
@@ -195,13 +195,18 @@ def _plane(estimator: LatentDensity, placed: Subset, shown: Subset) -> Plane | N
     low, high = np.quantile(points, 0.002, axis=0), np.quantile(points, 0.998, axis=0)
     room = 0.05 * np.maximum(high - low, 1e-9)
     low, high = low - room, high + room
-    if estimator.code_classes_ or placed.schema.kind != "image" or placed.schema.size > _VALUES // CELLS**2:
+    if estimator.code_classes_ or not _mosaic(placed.schema):
         return Plane(points, low, high, names, how, None)
     middle = (np.arange(CELLS) + 0.5) / CELLS
     x, y = np.meshgrid(low[0] + middle * (high[0] - low[0]), high[1] - middle * (high[1] - low[1]))
     cells = centre + np.stack([x.ravel(), y.ravel()], 1) @ axes
     label = None if shown.labels is None or estimator.condition_ is None else shown.labels[0]
     return Plane(points, low, high, names, how, estimator.inverse_transform(cells, label))
+
+
+def _mosaic(schema: Schema) -> bool:
+    """Whether the plane is shown decoded, as small pictures."""
+    return (schema.kind == "image" or isinstance(schema.view, LogMel)) and schema.size <= _VALUES // CELLS**2
 
 
 def _axes(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str], str]:
@@ -216,7 +221,7 @@ def _axes(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str], str]:
 
 
 def _traversals(estimator: LatentDensity, source: Source, placed: Subset, shown: Subset) -> list[Traversal]:
-    if source.schema.kind != "image" or estimator.code_classes_:
+    if not source.schema.axes or estimator.code_classes_:
         return []
     codes = estimator.transform(placed)
     spread = codes.std(0)

@@ -29,6 +29,9 @@ from latens.neural.vocabulary import read
 from latens.training import leads
 from latens.utils import InputError
 
+HEARD = 16
+"""Recordings of each kind that are kept as sound."""
+
 
 def train(
     data: str | None,
@@ -178,13 +181,14 @@ def finish(run: Run, estimator: DensityEstimator, source: Source, begun: dict[st
 def write_pictures(run: Run, study: Study) -> None:
     """``samples/``: what the model draws, and originals beside what comes back; as numbers where they are no images."""
     schema = study.schema
-    ending = "png" if drawable(schema) else "csv" if schema.kind == "table" else "npy"
+    ending = ".wav" if schema.audible else ".png" if drawable(schema) else ".csv" if schema.kind == "table" else ".npy"
+    most = HEARD if schema.audible else None
     if study.originals is not None and study.reconstructions is not None:
-        paired = np.stack([study.originals, study.reconstructions], axis=1).reshape(-1, *schema.shape)
-        write_array(run.samples / f"reconstructions.{ending}", paired, schema)
+        paired = np.stack([study.originals[:most], study.reconstructions[:most]], axis=1).reshape(-1, *schema.shape)
+        write_array(run.samples / f"reconstructions{ending}", paired, schema)
     for name, rows in (("means", study.means), ("draws", study.draws)):
         if rows is not None:
-            write_array(run.samples / f"{name}.{ending}", rows, schema)
+            write_array(run.samples / f"{name}{ending}", rows[:most], schema)
 
 
 def summary(run: Run) -> Answer:

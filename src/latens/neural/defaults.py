@@ -70,8 +70,9 @@ def network(schema: Schema) -> Choice:
         spec = Conv((64, 128, 128)[:levels], patch=2 if side < 24 else 4)
         return Choice(spec, f"images of {schema.shape[0]} x {schema.shape[1]}")
     if schema.kind == "signal" and schema.shape[0] >= 16:
-        levels = 2 if schema.shape[0] <= 256 else 3
-        return Choice(Conv((64, 128, 128)[:levels]), f"signals of {schema.shape[0]} steps")
+        steps = schema.shape[0]
+        spec = Conv((32, 64), 2, patch=4 if steps <= 512 else 8 if steps <= 2048 else 16)
+        return Choice(spec, f"signals of {steps} steps")
     size = math.prod(schema.shape)
     width = 512 if size > 32 else 128
     return Choice(MLP((width, width)), f"{size} values an example")

@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from latens.cli.report.pictures import figure, pixels
+from latens.cli.report.pictures import figure, pictured, pixels
 from latens.cli.report.words import section
 from latens.cli.study import REACH, Study
 from latens.neural.progress import duration
@@ -30,7 +30,7 @@ def hero(study: Study) -> str:
 
 
 def _strip(study: Study) -> str:
-    if study.schema.kind != "image":
+    if not pictured(study.schema):
         return ""
     rows, said = study.means, "None of these exist: they are decoded from draws of the prior."
     if rows is None:
@@ -47,7 +47,7 @@ def _strip(study: Study) -> str:
 
 def pairs(study: Study) -> str:
     """Originals above reconstructions."""
-    if study.schema.kind != "image" or study.originals is None or study.reconstructions is None:
+    if not pictured(study.schema) or study.originals is None or study.reconstructions is None:
         return ""
     originals, rebuilt = pixels(study.originals, study.schema), pixels(study.reconstructions, study.schema)
     across = min(STRIP, len(originals))
@@ -65,7 +65,7 @@ def pairs(study: Study) -> str:
 
 def samples(study: Study) -> str:
     """Decoder means, and draws."""
-    if study.schema.kind != "image" or study.originals is None:
+    if not pictured(study.schema) or study.originals is None:
         return ""
     if study.means is None or study.draws is None:
         lead = "An autoencoder has codes but no density of codes; it samples once one is fitted to them with fit_prior."
@@ -86,7 +86,7 @@ def samples(study: Study) -> str:
 
 def traversals(study: Study) -> str:
     """What a dimension means."""
-    if not study.traversals:
+    if not pictured(study.schema) or not study.traversals:
         return ""
     own = study.traversals[0].own_spread
     unit = "its standard deviation over the codes" if own else "the prior's standard deviation"

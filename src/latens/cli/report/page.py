@@ -17,6 +17,7 @@ from latens.cli.report.sections import (
     rates,
     settings_table,
 )
+from latens.cli.report.traces import listen, traces, walks
 from latens.cli.study import Study
 
 SECTIONS = (
@@ -24,6 +25,8 @@ SECTIONS = (
     figure_cards,
     pairs,
     samples,
+    traces,
+    listen,
     drawings,
     comparison,
     marginals,
@@ -31,6 +34,7 @@ SECTIONS = (
     latent_map,
     rates,
     traversals,
+    walks,
     settings_table,
     notes,
 )

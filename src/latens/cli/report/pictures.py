@@ -7,9 +7,10 @@ import io
 from html import escape
 
 import numpy as np
+from matplotlib import colormaps
 from PIL import Image
 
-from latens.data import Schema, grid, to_uint8
+from latens.data import LogMel, Schema, grid, to_uint8
 
 GAP = 2
 
@@ -19,8 +20,16 @@ def drawable(schema: Schema) -> bool:
     return schema.kind == "image" and (len(schema.shape) == 2 or schema.shape[2] in (1, 3, 4))
 
 
+def pictured(schema: Schema) -> bool:
+    """Whether examples are looked at as pictures: images, and spectrograms."""
+    return schema.kind == "image" or isinstance(schema.view, LogMel)
+
+
 def pixels(rows: np.ndarray, schema: Schema) -> np.ndarray:
-    """Images in the user's units as RGB bytes ``(n, H, W, 3)``."""
+    """Images in the user's units as RGB bytes ``(n, H, W, 3)``; spectrograms with time to the right, pitch upward."""
+    if isinstance(schema.view, LogMel):
+        level = (np.swapaxes(rows, 1, 2)[:, ::-1] - schema.low) / ((schema.high - schema.low) or 1.0)
+        return (colormaps["magma"](np.clip(level, 0.0, 1.0))[..., :3] * 255 + 0.5).astype(np.uint8)
     shown = to_uint8(rows, schema)
     shown = shown[..., None] if shown.ndim == 3 else shown
     channels = {1: [0, 0, 0], 2: [0, 0, 0]}.get(shown.shape[3], [0, 1, 2])

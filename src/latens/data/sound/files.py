@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -104,7 +104,7 @@ def _read_other(path: Path) -> tuple[int, np.ndarray]:
     return rate, samples
 
 
-def write_wav(path: Path, wave: np.ndarray, rate: int) -> None:
+def write_wav(path: Path | BinaryIO, wave: np.ndarray, rate: int) -> None:
     """A waveform ``(n,)`` or ``(n, channels)`` as 16 bits; one that exceeds full scale 1 is brought down to it."""
     from scipy.io import wavfile
 
