@@ -84,14 +84,10 @@ def _like(data: Any, schema: Schema, memory: int) -> Source:
     """
     if schema.view is None or isinstance(data, Source):
         return load(data, kind="signal", memory=memory)
-    if _is_sound(data) or not _has_shape(data, schema.shape):
+    if _is_sound(data):
         return load(data, view=schema.view, memory=memory)
-    return load(data, kind="signal", memory=memory)
-
-
-def _has_shape(data: Any, shape: tuple[int, ...]) -> bool:
-    """Whether these are rows of this shape already."""
-    return not isinstance(data, str | os.PathLike) and np.shape(data)[1:] == shape
+    source = _loaded(data, None, None, None, memory)
+    return of_kind(source, "signal") if source.schema.shape == schema.shape else load(source, view=schema.view)
 
 
 def _viewed(data: Any, view: AudioView | Windows, columns: Columns, memory: int) -> Source:
