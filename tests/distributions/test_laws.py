@@ -20,6 +20,7 @@ from latens.distributions import (
     Normal,
     Poisson,
     StudentT,
+    ZeroInflated,
     kl_factors,
     noise,
 )
@@ -43,6 +44,8 @@ FAMILIES = {
     "beta": Beta(),
     "logistic element": DiscretizedLogistic(16),
     "logistic shared": DiscretizedLogistic(16, "shared"),
+    "zero-inflated poisson": ZeroInflated(Poisson()),
+    "zero-inflated negative binomial": ZeroInflated(NegativeBinomial()),
     "mixture of normals": MixtureOf(Normal("element"), 2),
     "mixture of shared": MixtureOf(Laplace(), 2),
     "mixture of poissons": MixtureOf(Poisson(), 2),

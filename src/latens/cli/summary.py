@@ -126,11 +126,13 @@ def figure_lines(figures: dict[str, Any]) -> list[Line]:
     latents = len(figures.get("rate_per_dimension") or [])
     error, n = figures.get("standard_error"), figures.get("n")
     k, of_data = figures.get("k"), f"{figures.get('measure')} of the data as given"
+    scored = f"log p(x | its {figures['given']})" if figures.get("given") else "log p(x)"
     table = [
         ("negative_elbo", "-ELBO", "{:.2f} nats an example"),
         ("elbo_bits_per_dimension", "", "{:.4f} bits per dimension"),
-        ("log_likelihood", "log p(x)", "{:.2f}" + (f" +- {error:.2f}" if error else "") + " nats an example"),
+        ("log_likelihood", scored, "{:.2f}" + (f" +- {error:.2f}" if error else "") + " nats an example"),
         ("bits_per_dimension", "", "{:.4f} bits per dimension" + f" ({f'k = {k}; ' if k else ''}{of_data})"),
+        ("perplexity", "perplexity", "{:.1f}: among as many words the next one is as hard to choose"),
         ("distortion", "distortion", "{:.2f} nats"),
         ("rate", "rate", "{:.2f} nats"),
         ("active_units", "active units", "{}" + (f" of {latents}" if latents else "")),

@@ -26,7 +26,7 @@ from latens.distributions.binary import Bernoulli
 from latens.distributions.categorical import Categorical
 from latens.distributions.classes import Classes, OneOf
 from latens.distributions.codes import Codes, Concrete, Embedded, PointCodes, SequentialCodes, one_hot
-from latens.distributions.counts import NegativeBinomial, Poisson
+from latens.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
 from latens.distributions.delta import Delta
 from latens.distributions.discretized import DiscretizedLogistic
 from latens.distributions.elementwise import Elementwise
@@ -38,6 +38,7 @@ from latens.distributions.product import Columns, Product
 from latens.distributions.residual import Planar, Radial, Sylvester
 from latens.distributions.sphere import SphereNormal, SphereUniform, VonMisesFisher
 from latens.distributions.spline import Spline
+from latens.distributions.totals import GivenTotal, Multinomial, MultinomialCounts
 from latens.distributions.unit import Beta, ContinuousBernoulli
 
 __all__ = [
@@ -63,12 +64,15 @@ __all__ = [
     "Embedded",
     "Family",
     "FullNormal",
+    "GivenTotal",
     "Inverse",
     "Laplace",
     "LowerUpper",
     "Mixture",
     "MixtureOf",
     "Monotone",
+    "Multinomial",
+    "MultinomialCounts",
     "MultivariateNormal",
     "NegativeBinomial",
     "Normal",
@@ -90,6 +94,7 @@ __all__ = [
     "Sylvester",
     "Transformed",
     "VonMisesFisher",
+    "ZeroInflated",
     "divergence",
     "kl_factors",
     "log_normals",

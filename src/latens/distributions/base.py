@@ -108,6 +108,15 @@ class Distribution(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed-form marginal of the observed entries.")
 
+    def sharing(self, x: Tensor, observed: Tensor | None = None) -> Distribution:
+        """The distribution of events that share what is given of x and not modelled (its total); most model all.
+
+        Args:
+            x: ``(*batch, *event)``.
+            observed: which entries of x are known, boolean; None for all.
+        """
+        return self
+
     @property
     def mean(self) -> Tensor:
         """E[x], ``(*batch, *event)``."""
@@ -157,6 +166,9 @@ class Family(Value, ABC):
     calibrated = False
     """Whether the shared parameters are set in closed form by ``calibrate`` instead of learned."""
 
+    given: str = ""
+    """What of an event is given and not modelled, so that its density is a conditional one: "total", or nothing."""
+
     power: ClassVar[int] = 2
     """Calibrated log-scales of several batches pool as the mean of exp(power * log_scale)."""
 
@@ -179,6 +191,10 @@ class Family(Value, ABC):
 
         Given as ``offset``, they let a network begin at the mean of the data instead of having to find it.
         """
+        return None
+
+    def totals(self, batch: Tensor) -> Tensor | None:
+        """The totals of a first batch of events, from which draws take theirs; None where totals are modelled."""
         return None
 
     def start(self, event_shape: Shape, apart: float = 0.1) -> Tensor:

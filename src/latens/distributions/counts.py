@@ -1,8 +1,14 @@
-"""Counts 0, 1, 2 ...: Poisson, and the negative binomial for counts that scatter more."""
+"""Counts 0, 1, 2 ...: Poisson, the negative binomial for those that scatter more, and both with more zeros.
+
+Their means may grow with the size of a row, its exposure: ``Poisson(exposure="total")`` has the mean
+N softmax(network), N the total of the row (the library size of a cell, the length of a document).
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,10 +17,12 @@ from torch.nn.functional import logsigmoid
 from latens.distributions.base import Family, Shape
 from latens.distributions.bounds import bounded, parameters
 from latens.distributions.elementwise import Elementwise, Univariate
+from latens.distributions.totals import Exposed, log_factorial, log_means, totals_of
 from latens.utils.errors import InputError
 
 LOG_MEAN = (-20.0, 20.0)
 LOG_TOTAL = (-10.0, 15.0)
+GATE = (-20.0, 20.0)
 
 
 class PoissonElement(Univariate):
@@ -27,7 +35,7 @@ class PoissonElement(Univariate):
     def log_prob(self, x: Tensor) -> Tensor:
         """x log_rate - exp(log_rate) - log x!."""
         y, log_rate = x.double(), self.log_rate.double()
-        return (y * log_rate - log_rate.exp() - torch.lgamma(y + 1.0)).to(self.log_rate.dtype)
+        return (y * log_rate - log_rate.exp() - log_factorial(y)).to(self.log_rate.dtype)
 
     def draw(self, shape: Shape) -> Tensor:
         """torch's Poisson generator."""
@@ -55,7 +63,7 @@ class NegativeBinomialElement(Univariate):
         """log of Gamma(x + r) / (Gamma(r) x!) (r / (r + m))^r (m / (r + m))^x, in double precision."""
         y, log_r = x.double(), self.log_total.double()
         r, logits = log_r.exp(), self.log_mean.double() - log_r
-        choices = torch.lgamma(y + r) - torch.lgamma(r) - torch.lgamma(y + 1.0)
+        choices = torch.lgamma(y + r) - torch.lgamma(r) - log_factorial(y)
         return (choices + r * logsigmoid(-logits) + y * logsigmoid(logits)).to(self.log_mean.dtype)
 
     def draw(self, shape: Shape) -> Tensor:
@@ -74,9 +82,86 @@ class NegativeBinomialElement(Univariate):
         return self.mean + (2.0 * self.log_mean - self.log_total).exp()
 
 
+class ZeroInflatedElement(Univariate):
+    """0 with probability g = sigmoid(gate), else a draw of another element."""
+
+    def __init__(self, element: Univariate, gate: Tensor) -> None:
+        super().__init__(element.batch_shape)
+        self.element, self.gate = element, gate
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log (g [x = 0] + (1 - g) p(x)), in double precision."""
+        gate = self.gate.double()
+        counted = logsigmoid(-gate) + self.element.log_prob(x).double()
+        return torch.where(x == 0, torch.logaddexp(logsigmoid(gate), counted), counted).to(self.element.mean.dtype)
+
+    def draw(self, shape: Shape) -> Tensor:
+        """A draw of the element, and zeros over it."""
+        kept = torch.rand(shape, device=self.gate.device) < (-self.gate).sigmoid()
+        return self.element.draw(shape) * kept
+
+    @property
+    def mean(self) -> Tensor:
+        """(1 - g) m."""
+        return (-self.gate).sigmoid() * self.element.mean
+
+    @property
+    def variance(self) -> Tensor:
+        """(1 - g) (v + g m^2)."""
+        return (-self.gate).sigmoid() * (self.element.variance + self.gate.sigmoid() * self.element.mean.square())
+
+
+class Counted(Family):
+    """A family of counts that are independent given their log-means: the first number of each element."""
+
+    measure = "counting"
+    support = "counts"
+    exposure: str | None
+    """"total" where the means of a row are its total times a softmax, else None."""
+
+    arity: int
+    """Numbers per element of the event."""
+
+    @abstractmethod
+    def element(self, rest: tuple[Tensor, ...], shared: Tensor | None, log_mean: Tensor) -> Univariate:
+        """The distribution of single counts with these log-means and other numbers."""
+
+    @property
+    def given(self) -> str:  # type: ignore[override]
+        """The total, where it is the exposure."""
+        return self.exposure or ""
+
+    def param_shape(self, event_shape: Shape) -> Shape:
+        """The log-mean of each element (with an exposure, that of its share), then what else the family needs."""
+        return (self.arity * event_shape[0], *event_shape[1:])
+
+    def centre(self, batch: Tensor) -> Tensor:
+        """The log of the mean of each element, counted with half an event more."""
+        return log_means(batch)
+
+    def totals(self, batch: Tensor) -> Tensor | None:
+        """Quantiles of the totals of a first batch, where they are the exposure."""
+        return totals_of(batch) if self.exposure else None
+
+    def __call__(
+        self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
+    ) -> Elementwise | Exposed:
+        """The distribution with these numbers; ``offset`` is the log of a size factor, or of the shares of a total."""
+        first, *rest = parameters(params, self.arity, event_shape)
+        first = first if offset is None else first + offset
+        element = partial(self.element, tuple(rest), shared)
+        if self.exposure:
+            return Exposed(first, len(event_shape), element)
+        return Elementwise(element(first), len(event_shape))
+
+
 @dataclass(frozen=True, repr=False)
-class Poisson(Family):
+class Poisson(Counted):
     """P(x) = rate^x exp(-rate) / x!, log rate = network + offset.
+
+    Args:
+        exposure: "total" for rate = N softmax(network + offset), N the total of the row; scores are then of a row given
+            its exposure, a lower bound of log p(x | N), which is that of :class:`Multinomial`.
 
     Example:
         >>> import torch
@@ -84,33 +169,26 @@ class Poisson(Family):
         0.18393972516059875
     """
 
-    measure = "counting"
-    support = "counts"
+    exposure: str | None = None
+    arity = 1
 
-    def param_shape(self, event_shape: Shape) -> Shape:
-        """A log-rate for each element."""
-        return event_shape
+    def __post_init__(self) -> None:
+        _check_exposure(self)
 
-    def centre(self, batch: Tensor) -> Tensor:
-        """The log of the mean of each element, counted with half an event more."""
-        return _log_mean(batch)
-
-    def __call__(
-        self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
-    ) -> Elementwise:
-        """The distribution with these log-rates; ``offset`` is the log of a size factor."""
-        (log_rate,) = parameters(params, 1, event_shape)
-        log_rate = log_rate if offset is None else log_rate + offset
-        return Elementwise(PoissonElement(bounded(log_rate, *LOG_MEAN)), len(event_shape))
+    def element(self, rest: tuple[Tensor, ...], shared: Tensor | None, log_mean: Tensor) -> Univariate:
+        """Poisson counts of these log-rates."""
+        return PoissonElement(bounded(log_mean, *LOG_MEAN))
 
 
 @dataclass(frozen=True, repr=False)
-class NegativeBinomial(Family):
+class NegativeBinomial(Counted):
     """A count of mean m and variance m + m^2 / r, log m = network + offset.
 
     Args:
         dispersion: where log r comes from: "shared" (one for each element of the event, learned once for all events,
             as one for each gene of a cell) or "element" (from the network).
+        exposure: "total" for m = N softmax(network + offset), N the total of the row (the library size of a cell);
+            scores are then of a row given its exposure, a lower bound of log p(x | N).
 
     Reference:
         Lopez et al., "Deep generative modeling for single-cell transcriptomics" (2018).
@@ -123,41 +201,72 @@ class NegativeBinomial(Family):
     """
 
     dispersion: str = "shared"
-    measure = "counting"
-    support = "counts"
+    exposure: str | None = None
 
     def __post_init__(self) -> None:
         if self.dispersion not in ("shared", "element"):
             raise InputError(f"NegativeBinomial expects dispersion 'shared' or 'element'; got {self.dispersion!r}.")
+        _check_exposure(self)
 
     @property
-    def arity(self) -> int:
+    def arity(self) -> int:  # type: ignore[override]
         """Numbers per element of the event."""
         return 2 if self.dispersion == "element" else 1
-
-    def param_shape(self, event_shape: Shape) -> Shape:
-        """A log-mean for each element, then, for dispersion="element", log r for each."""
-        return (self.arity * event_shape[0], *event_shape[1:])
 
     def shared_shape(self, event_shape: Shape) -> Shape | None:
         """log r of each element where it is "shared"."""
         return event_shape if self.dispersion == "shared" else None
 
-    def centre(self, batch: Tensor) -> Tensor:
-        """The log of the mean of each element, counted with half an event more."""
-        return _log_mean(batch)
-
-    def __call__(
-        self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
-    ) -> Elementwise:
-        """The distribution with these means and dispersions; ``offset`` is the log of a size factor."""
-        raw = parameters(params, self.arity, event_shape)
-        log_mean = bounded(raw[0] if offset is None else raw[0] + offset, *LOG_MEAN)
-        log_total = raw[1] if self.dispersion == "element" else shared
+    def element(self, rest: tuple[Tensor, ...], shared: Tensor | None, log_mean: Tensor) -> Univariate:
+        """Counts of these log-means, and log r from the network or shared."""
+        log_total = rest[0] if self.dispersion == "element" else shared
         if log_total is None:
             raise ValueError(f"{self} expects its shared dispersion; got None.")
-        return Elementwise(NegativeBinomialElement(log_mean, bounded(log_total, *LOG_TOTAL)), len(event_shape))
+        return NegativeBinomialElement(bounded(log_mean, *LOG_MEAN), bounded(log_total, *LOG_TOTAL))
 
 
-def _log_mean(batch: Tensor) -> Tensor:
-    return ((batch.sum(0) + 0.5) / (len(batch) + 0.5)).log()
+@dataclass(frozen=True, repr=False)
+class ZeroInflated(Counted):
+    """P(x) = g [x = 0] + (1 - g) p(x): zeros beside those of counts, as of what was there and was not caught.
+
+    Args:
+        family: Poisson(...) or NegativeBinomial(...); g of each element comes from the network as well.
+
+    Reference:
+        Lambert, "Zero-inflated Poisson regression, with an application to defects in manufacturing" (1992).
+
+    Example:
+        >>> import torch
+        >>> p = ZeroInflated(Poisson())(torch.zeros(2), (1,))  # g = 1/2, rate 1
+        >>> round(p.log_prob(torch.zeros(1)).exp().item(), 4)  # (1 + 1/e) / 2
+        0.6839
+    """
+
+    family: Poisson | NegativeBinomial
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.family, Poisson | NegativeBinomial):
+            raise InputError(f"ZeroInflated expects Poisson() or NegativeBinomial(); got {self.family!r}.")
+
+    @property
+    def exposure(self) -> str | None:  # type: ignore[override]
+        """That of the family."""
+        return self.family.exposure
+
+    @property
+    def arity(self) -> int:  # type: ignore[override]
+        """The family's numbers, then the logit of g."""
+        return self.family.arity + 1
+
+    def shared_shape(self, event_shape: Shape) -> Shape | None:
+        """That of the family."""
+        return self.family.shared_shape(event_shape)
+
+    def element(self, rest: tuple[Tensor, ...], shared: Tensor | None, log_mean: Tensor) -> Univariate:
+        """The family's counts, and more zeros."""
+        return ZeroInflatedElement(self.family.element(rest[:-1], shared, log_mean), bounded(rest[-1], *GATE))
+
+
+def _check_exposure(family: Counted) -> None:
+    if family.exposure not in (None, "total"):
+        raise InputError(f"{type(family).__name__} expects exposure None or 'total'; got {family.exposure!r}.")

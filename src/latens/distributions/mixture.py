@@ -217,6 +217,10 @@ class MixtureOf(Family):
             raise InputError(f"MixtureOf expects over 'element' or 'event'; got {self.over!r}.")
         if self.family.calibrated:
             raise InputError(f"MixtureOf expects a scale of 'shared' or 'element', or a number; got {self.family}.")
+        if self.family.given:
+            raise InputError(
+                f"MixtureOf expects a family that models all of an event; of {self.family} its total is given."
+            )
         if isinstance(self.family, MixtureOf) and self.family.shared_shape((1,)) is not None:
             raise InputError(f"MixtureOf expects a mixture inside it to share nothing; got {self.family}.")
 

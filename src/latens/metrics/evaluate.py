@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from latens.data import Source, Subset
-from latens.distributions import Distribution
+from latens.distributions import Distribution, Multinomial
+from latens.distributions.totals import log_factorial
 from latens.models import Draw, Latent
 from latens.neural import LatentDensity, NeuralDensity, SemiSupervisedVAE
 from latens.neural.rows import tensor
@@ -33,6 +34,7 @@ class Evaluation:
     Attributes:
         n: the number of examples.
         measure: "mass" where p(x) is a probability, "density" where it is a density: one is never set beside the other.
+        given: what of a row is given and not modelled: where it is its "total", p(x) is p(x | its total) throughout.
         distortion: E_q[-log p(x | z)], nats an example.
         reconstruction_error: mean squared difference to E[x | z] at the posterior mean, squared units of the data.
         k: draws an example.
@@ -45,10 +47,13 @@ class Evaluation:
         rate_per_dimension: the same for each latent dimension, nats.
         active_units: how many latent dimensions have Var_x(E[z | x]) > 0.01.
         mutual_information: I_q(x; z) = E[KL(q(z | x) || q(z))], nats.
+        perplexity: of multinomial counts, exp of -log p of each event counted, in the order of a text: the number of
+            words among which it is as hard to choose.
     """
 
     n: int
     measure: str
+    given: str | None = None
     distortion: float | None = None
     reconstruction_error: float | None = None
     k: int | None = None
@@ -61,6 +66,7 @@ class Evaluation:
     rate_per_dimension: list[float] | None = None
     active_units: int | None = None
     mutual_information: float | None = None
+    perplexity: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The figures by name, plain numbers."""
@@ -137,12 +143,16 @@ def _summary(
     common: dict[str, Any] = {
         "n": n,
         "measure": "mass" if estimator.is_mass else "density",
+        "given": estimator._family.given or None,
         "distortion": float(found["distortion"].mean()),
         "reconstruction_error": float(found["squared_error"].mean()),
     }
     if "log_weight" not in found or not estimator.learns_density_:
         return Evaluation(**common)
     scores, rate = found["log_weight"][:, 0], float(found["rate"].mean())
+    if "total" in found:
+        words = float(found["total"].sum())
+        common["perplexity"] = math.exp((found["orders"].sum() - scores.sum()) / words) if words else None
     size = max(float(found["entries"].mean()), 1.0)
     loss, bits = common["distortion"] + rate, size * math.log(2.0)
     return Evaluation(
@@ -179,13 +189,22 @@ class _Pass:
         error = squared_error(e.model_, e.units_, rows, x, context)
         terms: dict[str, Tensor] = {"squared_error": error[:, None].to(x.device)}
         terms["entries"] = (~x.isnan()).flatten(1).sum(1, keepdim=True).double()
+        if isinstance(e._family, Multinomial):
+            terms["total"], terms["orders"] = _orders(x)
         for d in draws(e._model, e.units_, rows, x, context, self.k, self.chunk, e.seed_):
             _merge(terms, _terms(d, self.k))
         if "log_weight" in terms:
             known = (terms["log_weight"] - math.log(self.k)).squeeze(1)
-            terms["log_weight"] = known.masked_fill_(empty(x), 0.0)[:, None]
+            terms["log_weight"] = known.masked_fill_(empty(e.units_, x), 0.0)[:, None]
         self.widths = {name: t.shape[1] for name, t in terms.items()}
         return torch.cat(list(terms.values()), 1)
+
+
+def _orders(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The total of each row, and the logarithm of how many orders its counts can come in, ``(B, 1)`` each."""
+    y = x.double().nan_to_num().flatten(1)
+    total = y.sum(1, keepdim=True)
+    return total, log_factorial(total) - log_factorial(y).sum(1, keepdim=True)
 
 
 def _terms(d: Draw, k: int) -> dict[str, Tensor]:

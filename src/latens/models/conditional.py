@@ -53,10 +53,12 @@ class _Shared(ConditionalDistribution):
 
     shared: Tensor | None
     offset: Tensor | None
+    totals: Tensor | None
 
     def __init__(self, family: Family, event_shape: Shape, events: Tensor | None = None) -> None:
         super().__init__()
         self.register_buffer("offset", None if events is None else family.centre(events))
+        self.register_buffer("totals", None if events is None else family.totals(events))
         self.family, self.event_shape = family, event_shape
         shape = family.shared_shape(event_shape)
         start = None if shape is None else torch.zeros(shape)
@@ -68,7 +70,8 @@ class _Shared(ConditionalDistribution):
     def distribution(self, params: Tensor, settled: bool = False) -> Distribution:
         """The family at these parameters; a calibrated scale follows each batch while training, unless ``settled``."""
         follows = self.family.calibrated and self.training and not settled
-        return self.family(params, self.event_shape, None if follows else self.shared, self.offset)
+        p = self.family(params, self.event_shape, None if follows else self.shared, self.offset)
+        return p if self.totals is None else p.drawing(self.totals)  # type: ignore[attr-defined]
 
     @torch.no_grad()
     def calibrate(self, dist: Distribution, x: Tensor, weight: float = 1.0) -> None:

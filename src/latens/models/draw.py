@@ -233,7 +233,7 @@ def draw(
     def decode(values: Sequence[Tensor]) -> Distribution:
         return model(clamp(values), context=context)
 
-    likelihood = model(choose, x, observed=observed, context=context)
+    likelihood = model(choose, x, observed=observed, context=context).sharing(x, observed)
     if len(mass) > 1:
         raise ValueError(f"A draw goes through the values of one choice; this model has {len(mass)} of them.")
     enumerated = mass[0] if mass else None

@@ -79,7 +79,7 @@ def locate(model: Model, x: Tensor, **given: Tensor | None) -> tuple[list[Tensor
         return p.embed(means[-1])
 
     likelihood = model(choose, x, **given)
-    return means, likelihood
+    return means, likelihood.sharing(x, given.get("observed"))
 
 
 def check_spaces(model: Model, x: Tensor, **given: Tensor | None) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from latens.data import Schema, Source
 from latens.models import Model, clamp, sample
-from latens.neural.scoring import block_shape, by_block, draws
+from latens.neural.scoring import block_shape, by_block, draws, seen
 from latens.neural.units import Units
 from latens.utils.errors import InputError
 
@@ -65,6 +65,7 @@ def sampled(
 
     def one(rows: np.ndarray, tensor: Tensor, beside: Tensor | None) -> Tensor:
         chosen: list[Tensor] = []
+        known, observed, _ = seen(units, tensor)
         total = torch.full((len(rows),), -torch.inf, dtype=torch.float64, device=device)
         for d in draws(model, units, rows, tensor, beside, k, chunk, seed):
             weight = d.log_weight.double()
@@ -74,7 +75,7 @@ def sampled(
             found = [_taken(latent.code, index) for latent in d.latents]
             fresh = torch.rand(index.shape, device=device) < (here - total).exp()
             chosen = [torch.where(_wide(fresh, new), new, old) for new, old in zip(found, chosen or found)]
-        x = model(clamp(chosen), context=beside).sample()  # (n, B, *event)
+        x = model(clamp(chosen), context=beside).sharing(known, observed).sample()  # (n, B, *event)
         return torch.from_numpy(units.real(x.flatten(0, 1), drawn=True)).unflatten(0, x.shape[:2]).transpose(0, 1)
 
     with torch.random.fork_rng():

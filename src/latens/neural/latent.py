@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import update_wrapper
+from itertools import islice
 from types import MethodType
 from typing import Any, Self
 
@@ -222,7 +223,15 @@ class LatentDensity(NeuralDensity):
         """The mean squared difference of a row to its reconstruction, of what is observed, ``(n,)`` squared units."""
         return self._map(X, y, lambda rows, x, beside: squared_error(self.model_, self.units_, rows, x, beside))
 
-    def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None, mean: bool = False) -> Any:
+    def sample(
+        self,
+        n_samples: int = 1,
+        random_state: Any = None,
+        *,
+        y: Any = None,
+        mean: bool = False,
+        totals: Any = None,
+    ) -> Any:
         """Draws z ~ p(z), then x ~ p(x | z): ``n_samples`` new rows, in the shape, dtype and range of what was fitted.
 
         Where that was a frame (of pandas, polars or pyarrow) they are one too, with the same columns and their dtypes.
@@ -232,8 +241,17 @@ class LatentDensity(NeuralDensity):
             random_state: a seed; None for the estimator's own.
             y: what to condition on: a class for all, or one each.
             mean: return E[x | z] instead, without the noise of the likelihood: smoother pictures, but no draws of p(x).
+            totals: where the likelihood is that of counts given their total, such as ``Multinomial()``, the total of
+                all rows or one each; by default each takes one of the rows fitted.
         """
-        draw = (lambda n, beside: self._generate(n, beside).mean) if mean else self._drawn
+        of = None if totals is None else iter(_totals(totals, n_samples, self._family))
+
+        def draw(n: int, beside: Tensor | None) -> Tensor:
+            p = self._generate(n, beside)
+            if of is not None:
+                p = p.of_total(torch.tensor(list(islice(of, n)), device=self._device))  # type: ignore[attr-defined]
+            return p.mean if mean else p.sample()
+
         return self._sample(n_samples, random_state, y, draw, drawn=not mean)
 
     def _drawn(self, n: int, context: Tensor | None) -> Tensor:
@@ -256,6 +274,21 @@ _LEARNED_DISTORTION = (
     "This model has no density p(x): its likelihood learned by a learned distortion alone, which is none. Add "
     "Distortion() to what it minimises, or use reconstruction_error(X) to find outliers."
 )
+
+
+def _totals(totals: Any, n: int, family: Family) -> np.ndarray:
+    """The totals of n rows, ``(n,)``."""
+    if family.given != "total":
+        raise InputError(
+            f"totals are for counts given their total, such as Multinomial(); {family} models them itself."
+        )
+    try:
+        found = np.broadcast_to(np.asarray(totals, dtype=np.float64), (n,))
+    except (TypeError, ValueError):
+        raise InputError(f"totals expects a whole number, or one for each of {n} rows; got {totals!r}.") from None
+    if not (np.isfinite(found) & (found >= 0) & (found == np.rint(found))).all():
+        raise InputError(f"totals expects whole numbers from 0 on; got {totals!r}.")
+    return found
 
 
 def _check_prior(density: Any) -> None:

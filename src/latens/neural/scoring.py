@@ -124,11 +124,12 @@ def log_likelihood(
         total = torch.full((len(rows),), -torch.inf, dtype=torch.float64, device=device)
         for d in draws(model, units, rows, tensor, beside, k, chunk, seed):
             total = torch.logaddexp(total, d.log_weight.double().logsumexp(0))
-        return (total - np.log(k)).masked_fill_(empty(tensor), 0.0)
+        return (total - np.log(k)).masked_fill_(empty(units, tensor), 0.0)
 
     return by_block(source, schema, context, size, device, one, missing=True)
 
 
-def empty(rows: Tensor) -> Tensor:
-    """In which rows nothing is observed, ``(B,)``: the density of nothing is 1."""
-    return rows.flatten(1).isnan().all(1)
+def empty(units: Units, rows: Tensor) -> Tensor:
+    """In which rows nothing is left to tell, ``(B,)``: nothing is observed, or the total that is given is 0."""
+    flat = rows.flatten(1)
+    return ~flat.nan_to_num().any(1) if units.given else flat.isnan().all(1)

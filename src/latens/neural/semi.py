@@ -204,7 +204,7 @@ class SemiSupervisedVAE(LatentDensity):
             for d in draws(self.model_, self.units_, rows, x, beside, k, chunk, self.seed_):
                 here = d.log_terms(d.log_weight).double().logsumexp(0)
                 total = torch.logaddexp(total, here + np.log(d.samples // classes / k))
-            return total if beside is not None else total.masked_fill_(empty(x), 0.0)
+            return total if beside is not None else total.masked_fill_(empty(self.units_, x), 0.0)
 
         return by_block(source, self.schema_, context, size, self._device, one, missing=True)
 

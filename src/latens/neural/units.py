@@ -34,6 +34,7 @@ class Units(nn.Module):
         super().__init__()
         self.schema = schema
         self.is_mass = family.measure == "counting"
+        self.given = family.given
         self.cell = 0.0
         self.is_identity = bool(np.all(np.asarray(shift) == 0) and np.all(np.asarray(scale) == 1))
         self.register_buffer("shift", torch.tensor(shift, dtype=torch.float64))
@@ -90,9 +91,11 @@ class Units(nn.Module):
 
         Args:
             x: draws of p(x | z), or its means.
-            drawn: whether they are draws, which lie on the lattice exactly where the data do.
+            drawn: whether they are draws, which lie on the lattice exactly where the data do. Means of counts are real
+                numbers: rounded, those of rare words would all be zero.
         """
-        return self._as_given(self.real(x, drawn=drawn))
+        rows = self.real(x, drawn=drawn)
+        return rows if self.schema.counts and not drawn else self._as_given(rows)
 
     def real(self, x: Tensor, *, drawn: bool = False) -> np.ndarray:
         """As ``inverse``, in double precision whatever the type of the data."""

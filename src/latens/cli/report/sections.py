@@ -27,9 +27,10 @@ def figure_cards(study: Study) -> str:
     error = f", ± {f['standard_error']:.2f} (standard error)." if f.get("standard_error") is not None else "."
     draws = f", from {f['k']} weighted draws each" if f.get("k") else ""
     believed = f"Log {kind} of an example{draws}{error} Higher is better."
+    scored = f"log p(x | its {f['given']})" if f.get("given") else "log p(x)"
     told = f"How much a code tells of which example it is: {most_information(f['n'])}."
     table = [
-        ("log_likelihood", "{:.2f}", "nats", "log p(x)", believed),
+        ("log_likelihood", "{:.2f}", "nats", scored, believed),
         ("bits_per_dimension", "{:.3f}", "bits", "per dimension", _bits(f["measure"])),
         (
             "negative_elbo",
@@ -38,6 +39,7 @@ def figure_cards(study: Study) -> str:
             "−ELBO",
             "Distortion plus rate: at least −log p(x), whatever was minimised.",
         ),
+        ("perplexity", "{:.1f}", "words", "perplexity", "Among as many words the next one is as hard to choose."),
         ("rate", "{:.2f}", "nats", "rate", "What an example's code says beyond the prior."),
         ("distortion", "{:.2f}", "nats", "distortion", "What it costs to describe an example once its code is known."),
         ("active_units", "{}", f"of {latents}", "active units", "Latent dimensions whose mean moves with the data."),

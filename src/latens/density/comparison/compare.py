@@ -112,6 +112,7 @@ def compare(
     """
     estimators = _named(densities)
     rows, labels = _rows(X), None if y is None else np.asarray(y)
+    _check_given(estimators)
     predicts = _predict(estimators, labels)
     counted = labels if any(is_regressor(item) for item in estimators.values()) else None
     cells = Cells.of_target(counted) if predicts else Cells.of_rows(rows)
@@ -162,6 +163,18 @@ def _predict(estimators: dict[str, Any], labels: np.ndarray | None) -> bool:
             "Leave y out, or compare each kind by itself."
         )
     return True
+
+
+def _check_given(estimators: dict[str, Any]) -> None:
+    """Refuses p(x | the total of x) beside p(x)."""
+    given = {name: getattr(getattr(item, "likelihood", None), "given", "") for name, item in estimators.items()}
+    told = next((name for name, what in given.items() if what), None)
+    others = [name for name, what in given.items() if not what]
+    if told and others:
+        raise InputError(
+            f"{told} gives log p(x | its {given[told]}) and {others[0]} log p(x): these cannot be compared. "
+            "Compare each kind by itself."
+        )
 
 
 def _splits(estimators: dict[str, Any], rows: Any, labels: np.ndarray | None, cv: Any, seed: int) -> list[tuple]:
