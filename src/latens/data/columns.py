@@ -37,6 +37,7 @@ class Column(Value):
         unit: of a date, "D" for days or "s" for seconds since 1970.
         categories: what places stand for, in order; of a boolean, what 0 and 1 stand for, None for themselves.
         rare: how the last of the categories share what probability they have in common; empty where none are rare.
+        spikes: of a real column, the numbers that many entries are equal to, and that have a mass.
         has_missing: a gap was seen.
 
     Example:
@@ -55,6 +56,7 @@ class Column(Value):
     unit: str = field(default="", kw_only=True)
     categories: tuple[str | int | float | bool, ...] | None = field(default=None, kw_only=True)
     rare: tuple[float, ...] = field(default=(), kw_only=True)
+    spikes: tuple[float, ...] = field(default=(), kw_only=True)
     has_missing: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:

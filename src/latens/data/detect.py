@@ -42,6 +42,10 @@ WIDEST = 2**24
 FEW_NUMBERS = 20
 """Different numbers that categories may have among their names, as in 0, 1, 2, 3+."""
 
+SPIKE, FEWEST, APART = 0.1, 10, 20.0
+"""A real number has a mass if so large a share of the rows are equal to it, so many of them, and so many times as many
+as to another number that occurs."""
+
 _YES_AND_NO = ({"no", "yes"}, {"false", "true"}, {"n", "y"}, {"f", "t"}, {"off", "on"})
 _ID = re.compile(r"^$|(?i:^(row|row_?names?|index|unnamed: ?\d+|uuid|guid|key)$|(^|[_\W])(id|nr|no)$)|[a-z](Id|ID)$")
 
@@ -71,6 +75,7 @@ class Cells:
         self.rows = self.missing = 0
         self.sorts: set[str] = set()
         self.levels: Counter | None = Counter()
+        self.frequent: Counter = Counter()
         self.survey = Survey((1,), np.dtype(np.float64), "table")
         self.whole_days = self.whole_text = self.distinct = True
         self.logical = self.written = False
@@ -128,12 +133,23 @@ class Cells:
     def _count(self, known: pa.Array) -> None:
         """Keeps how often each value occurs, as long as there are few."""
         if self.levels is None:
+            for value in self.frequent:
+                self.frequent[value] += compute.sum(compute.equal(known, pa.scalar(value, known.type))).as_py() or 0
             return
         counted = compute.value_counts(known)
         self.distinct = self.distinct and len(counted) == len(known)
         self.levels.update(dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist())))
         if len(self.levels) > (MOST_COUNTED if "text" in self.sorts else MOST_LISTED):
+            seen = sum(self.levels.values())
+            self.frequent = Counter({value: n for value, n in self.levels.items() if n >= SPIKE / 2 * seen})
             self.levels = None
+
+    def _spikes(self, known: int) -> tuple[float, ...]:
+        """Numbers to which many more entries are equal than to any other."""
+        counted = self.frequent if self.levels is None else self.levels
+        usual = known / (MOST_LISTED if self.levels is None else max(len(self.levels), 1))
+        least = max(FEWEST, SPIKE * known, APART * usual)
+        return tuple(sorted(float(value) for value, n in counted.items() if n >= least))
 
     @property
     def rewritten(self) -> str | None:
@@ -178,7 +194,9 @@ class Cells:
         if self.logical:
             return self._is(self._column("boolean", 0.0, 1.0, levels=2), "true and false")
         if not read.integral:
-            return self._is(self._column("real", low, high), "numbers with fractions")
+            spikes = self._spikes(known)
+            why = "numbers with fractions" + (f", of which many are {spikes[0]:g}" if spikes else "")
+            return self._is(self._column("real", low, high, spikes=spikes), why)
         if known >= FEWEST_IDS and _ID.search(self.name) and self._never_repeats(known):
             return self._left_out("its values number the rows")
         if (low, high) == (0.0, 1.0):

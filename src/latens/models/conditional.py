@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from latens.distributions import Distribution, Family, standard_normal
-from latens.nn import Site, Spec, View
+from latens.nn import Site, Spec, view_of
 from latens.utils.errors import InputError
 
 Shape = tuple[int, ...]
@@ -115,9 +115,7 @@ class NetworkDistribution(_Shared):
 
     def _numbers(self, c: Tensor, observed: Tensor | None, context: Tensor | None) -> Tensor:
         axes = len(self.c_shape)
-        seen = c if self.view is None else self.view(c)
-        if self.view is not None and observed is not None:
-            seen = seen * observed
+        seen = c if self.view is None else self.view(c, observed)
         batch = c.shape[: c.ndim - axes]
         seen = join(seen, context, axes)
         params = self.network(seen.flatten(0, len(batch) - 1) if len(batch) != 1 else seen)
@@ -183,14 +181,15 @@ class Conditional(Spec):
         """A network for ``context_shape`` (and the context beside it) that gives the family's parameters."""
         params = tuple(self.family.param_shape(site.event_shape))
         c_shape = site.context_shape or ()
-        view = None if site.batch is None else View(site.batch)
+        view = view_of(site)
+        seen = c_shape if view is None else view.shape
         network = self.network
         if isinstance(network, Spec):
-            inside = joined(c_shape, site.beside)
+            inside = joined(seen, site.beside)
             network = network.build(Site(params, inside, site.batch, modules=site.modules))
         else:
             network = copy.deepcopy(network)
-            _check_own(network, joined(c_shape, site.beside), params)
+            _check_own(network, joined(seen, site.beside), params)
         return NetworkDistribution(network, self.family, site.event_shape, c_shape, view, site.events)
 
 

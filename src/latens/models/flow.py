@@ -110,6 +110,31 @@ class Mixing(Layer):
         return Composed([Permutation(self.order), LowerUpper(self.weight)])
 
 
+def normalising(batch: Tensor, bins: int = MARGINAL_BINS) -> tuple[Tensor, Tensor]:
+    """Knots ``(D, 2, K + 1)`` and slopes ``(D, K + 1)`` of the splines that make each column normal, from quantiles.
+
+    Args:
+        batch: ``(n, D)``, of a spread of about 1.
+        bins: K.
+
+    Example:
+        >>> x = torch.arange(1000.0)[:, None] / 500  # uniform on [0, 2]
+        >>> y, _ = Spline(*normalising(x)).apply(torch.tensor([1.0]))
+        >>> round(y.item(), 2)
+        0.0
+    """
+    reach = NormalDist().inv_cdf(1 - 0.5 / max(len(batch), 4))
+    y = torch.linspace(-reach, reach, bins + 1, dtype=batch.dtype)
+    ranks = (torch.special.ndtr(y) * (len(batch) - 1)).round().long()
+    x = batch.sort(0).values[ranks].mT  # (D, K + 1)
+    widths = x.diff().clamp(min=NARROWEST)
+    x = torch.cat([x[:, :1], x[:, :1] + widths.cumsum(1)], 1)
+    steepness = y.diff() / widths
+    inner = (steepness[:, 1:] * steepness[:, :-1]).sqrt()
+    tails = steepness[:, [0, -1]].clamp(max=STEEPEST_TAIL)
+    return torch.stack([x, y.expand_as(x)], 1), torch.cat([tails[:, :1], inner, tails[:, 1:]], 1)
+
+
 class Marginals(Layer):
     """A spline of its own for each element, which makes its values normal: y = Phi^-1(F(x)), roughly.
 
@@ -124,17 +149,9 @@ class Marginals(Layer):
 
     def __init__(self, batch: Tensor) -> None:
         super().__init__()
-        reach = NormalDist().inv_cdf(1 - 0.5 / max(len(batch), 4))
-        y = torch.linspace(-reach, reach, MARGINAL_BINS + 1)
-        ranks = (torch.special.ndtr(y) * (len(batch) - 1)).round().long()
-        x = batch.float().sort(0).values[ranks].mT  # (D, K + 1)
-        widths = x.diff().clamp(min=NARROWEST)
-        x = torch.cat([x[:, :1], x[:, :1] + widths.cumsum(1)], 1)
-        steepness = y.diff() / widths
-        inner = (steepness[:, 1:] * steepness[:, :-1]).sqrt()
-        tails = steepness[:, [0, -1]].clamp(max=STEEPEST_TAIL)
-        self.register_buffer("knots", torch.stack([x, y.expand_as(x)], 1))
-        self.register_buffer("slopes", torch.cat([tails[:, :1], inner, tails[:, 1:]], 1))
+        knots, slopes = normalising(batch.float())
+        self.register_buffer("knots", knots)
+        self.register_buffer("slopes", slopes)
 
     def forward(self, context: Tensor | None) -> Bijection:
         """The same whatever the context, and fixed."""

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from latens.distributions import Distribution, Family, Normal
 from latens.models.base import Choose, Model
 from latens.models.conditional import Conditional, FixedNormal, NetworkDistribution
-from latens.nn import MLP, Conv, Site, Spec, View
+from latens.nn import MLP, Conv, Site, Spec, view_of
 from latens.nn.activation import activation
 from latens.nn.conv import Climb, Size, descent, pyramid
 from latens.nn.residual import Layer, Residual, convolution, started
@@ -139,8 +139,7 @@ class TopDown(nn.Module):
 
     def features(self, x: Tensor, observed: Tensor | None = None) -> list[Tensor]:
         """What each stage makes of x, from the data up."""
-        h = x if self.view is None else self.view(x)
-        h = h if observed is None else h * observed
+        h = self.view(x, observed) if self.view is not None else x if observed is None else x * observed
         found: list[Tensor] = []
         for stage in self.stages:
             found.append(stage(found[-1] if found else h))
@@ -209,7 +208,7 @@ class Hierarchy(Spec):
         """The model of x ``site.event_shape``, of which ``site.batch`` is a first batch."""
         x_shape = site.event_shape
         numbers = tuple(family.param_shape(x_shape))
-        ladder = self.build(Site(numbers, x_shape, site.batch, beside=site.beside))
+        ladder = self.build(Site(numbers, x_shape, site.batch, beside=site.beside, categories=site.categories))
         likelihood = Conditional(family, nn.Identity()).build(Site(x_shape, numbers, events=site.batch))
         return Hierarchical(ladder, likelihood, self.shapes(x_shape))
 
@@ -278,7 +277,8 @@ class Ladder(Hierarchy):
     def build(self, site: Site) -> TopDown:
         """Linear layers."""
         width, depth, x_shape = self.width, len(self.latents), site.context_shape or ()
-        first = [nn.Flatten(), nn.Linear(prod(x_shape), width)]
+        view = view_of(site)
+        first = [nn.Flatten(), nn.Linear(prod(x_shape if view is None else view.shape), width)]
         stages = [nn.Sequential(*first * (not i), *self._blocks(nn.Linear, width, depth)) for i in range(depth)]
         levels = []
         for i, shape in zip(reversed(range(depth)), self.shapes(x_shape)):
@@ -290,7 +290,7 @@ class Ladder(Hierarchy):
             nn.Linear(width, prod(site.event_shape)),
             nn.Unflatten(1, site.event_shape),
         ]
-        return TopDown(_view(site), stages, levels, (width,), nn.Sequential(*head), prod(site.beside or (0,)))
+        return TopDown(view, stages, levels, (width,), nn.Sequential(*head), prod(site.beside or (0,)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -375,12 +375,8 @@ class ConvLadder(Hierarchy):
         climb = Climb(self.channels[0], site.event_shape[0], self.patch, sizes[0])
         head = nn.Sequential(activation(self.activation), climb)
         constant = (self.channels[-1], *sizes[-1])
-        made = TopDown(_view(site), stages, levels, constant, head, prod(site.beside or (0,)))
+        made = TopDown(view_of(site), stages, levels, constant, head, prod(site.beside or (0,)))
         return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _rise(self, i: int, size: Size) -> nn.Module:
         return nn.Sequential(activation(self.activation), Climb(self.channels[i + 1], self.channels[i], 2, size))
-
-
-def _view(site: Site) -> View | None:
-    return None if site.batch is None else View(site.batch)

@@ -24,6 +24,7 @@ from latens.distributions import Family
 from latens.models import Model
 from latens.neural import defaults
 from latens.neural.checks import check_settings
+from latens.neural.columns import units_of
 from latens.neural.conditions import Condition, Covariates, condition_of
 from latens.neural.defaults import Choice
 from latens.neural.progress import Lines
@@ -31,7 +32,7 @@ from latens.neural.rows import batches, check_rows, filled, seed_of, split, tens
 from latens.neural.scoring import block_shape, by_block
 from latens.neural.support import check_support
 from latens.neural.task import Task
-from latens.neural.units import Units, units_for
+from latens.neural.units import Units
 from latens.nn import Site, Spec
 from latens.objectives import Objective, Players
 from latens.training import Batches, Event, History, Recipe, local_device, minimise
@@ -193,7 +194,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         self.condition_ = None if self.condition is None else self._condition_of(_given(y, source), len(source))
         self.settings_, self.reasons_ = self._choose(self.schema_, len(source))
         check_support(self.schema_, self._family)
-        self.units_ = units_for(source, self._family).to(self._device)
+        self.units_ = units_of(source, self._family).to(self._device)
 
     def _condition_of(self, y: Any, n: int) -> Condition | Covariates:
         """How y becomes numbers."""
@@ -227,7 +228,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         with torch.random.fork_rng():
             torch.manual_seed(self.seed_)
             x = self._first_batch(rows).cpu()
-        return Site(self.units_.event_shape, None, x, beside=None if context is None else context.shape[1:])
+        beside = None if context is None else context.shape[1:]
+        return Site(self.units_.event_shape, None, x, beside=beside, categories=self.units_.categories)
 
     def _first_batch(self, rows: np.ndarray) -> Tensor:
         """Rows in the model's units; missing entries are filled with others of their column."""
@@ -271,7 +273,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """The latent point of each row: ``(n, latents)``."""
 
-    def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
+    def inverse_transform(self, Z: Any, y: Any = None) -> Any:
         """The row at each latent point ``(n, latents)``, E[x | z]: in the shape, dtype and range of what was fitted."""
         check_is_fitted(self)
         points = self._points(Z)
@@ -283,7 +285,11 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             beside = None if context is None else torch.from_numpy(context[start : start + size]).to(self._device)
             with torch.inference_mode():
                 out.append(self.units_.inverse(self._decoded(z, beside)))
-        return np.concatenate(out)
+        return self._told(np.concatenate(out))
+
+    def _told(self, rows: np.ndarray) -> Any:
+        """Rows as they are; where numbers stand for cells of several kinds, the frame of these."""
+        return rows if self.schema_.columns is None else framed(self._frame, rows, self.schema_.columns)
 
     def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None) -> Any:
         """Draws x ~ p(x): ``n_samples`` new rows, in the shape, dtype and range of what was fitted, or in its frame.

@@ -8,12 +8,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from latens.data import Schema
-from latens.distributions import Bernoulli, DiscretizedLogistic, Family, MixtureOf, NegativeBinomial, Normal
+from latens.data import Column, Schema
+from latens.distributions import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogistic,
+    Family,
+    MixtureOf,
+    NegativeBinomial,
+    Normal,
+    Product,
+)
 from latens.nn import MLP, Conv, Spec
 from latens.training import Cosine, Schedule
+
+CELLS = 32
+"""Into so many cells the values of a long column are put, at most."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +37,10 @@ class Choice:
     why: str
 
 
-def likelihood(schema: Schema) -> Choice:
+def likelihood(schema: Schema, n: int) -> Choice:
     """p(x | z): a mass where the values are levels, a density where they are real."""
+    if schema.columns is not None:
+        return Choice(_heads(schema.columns, n), "a head for each column, by its kind")
     if schema.levels == 2:
         return Choice(Bernoulli(), "two levels")
     if schema.counts:
@@ -37,6 +52,27 @@ def likelihood(schema: Schema) -> Choice:
     if schema.kind == "signal":
         return Choice(Normal("element"), "real values, with a spread at each step")
     return Choice(Normal("shared"), "real values; one learned spread for all")
+
+
+def _heads(columns: Sequence[Column], n: int) -> Family:
+    """For each column that is no constant; neighbours that are alike together."""
+    heads = [_head(column, n) for column in columns if column.kind != "constant"]
+    groups = [(head, len(list(same))) for head, same in groupby(heads)]
+    sizes = tuple(size for _, size in groups)
+    return Product(tuple(head for head, _ in groups), None if len(groups) == len(heads) else sizes)
+
+
+def _head(column: Column, n: int) -> Family:
+    """Of levels and categories each has a probability; of many levels, cells that hold about as many rows each."""
+    if column.kind == "boolean":
+        return Categorical(2)
+    if column.categories is not None:
+        return Categorical(max(2, len(column.categories) - len(column.rare) + bool(column.rare)))
+    if not column.is_mass and not column.spikes:
+        return MixtureOf(Normal("element"), 3)
+    cells = min(CELLS, max(8, round(n**0.5)))
+    levels = column.levels or round(column.high - column.low) + 1
+    return Categorical(max(2, levels if column.is_mass and levels <= 2 * cells else cells))
 
 
 def _levels(levels: int) -> Family:

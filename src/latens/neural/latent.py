@@ -72,7 +72,7 @@ class LatentDensity(NeuralDensity):
     def _defaults(self, schema: Schema, n: int, settings: dict[str, Any]) -> Defaults:
         network = defaults.network(schema)
         return {
-            "likelihood": lambda: defaults.likelihood(schema),
+            "likelihood": lambda: defaults.likelihood(schema, n),
             "latents": lambda: defaults.latents(schema, n),
             "encoder": lambda: network,
             "decoder": lambda: network,
@@ -207,17 +207,17 @@ class LatentDensity(NeuralDensity):
         return self._map(X, y, codes)
 
     def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:
-        return self.model_(clamp(self._cut(z)), context=context).mean
+        return self.model_(clamp(self._cut(z)), context=context).location
 
-    def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
+    def reconstruct(self, X: Any, y: Any = None) -> Any:
         """E[x | z] at the posterior mean of each row: what passes through the latent space."""
 
         def rebuilt(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
             u, observed, _ = seen(self.units_, x)
-            means = locate(self.model_, u, observed=observed, context=beside)[1].mean
+            means = locate(self.model_, u, observed=observed, context=beside)[1].location
             return torch.from_numpy(self.units_.inverse(means))
 
-        return self._map(X, y, rebuilt)
+        return self._told(self._map(X, y, rebuilt))
 
     def reconstruction_error(self, X: Any, y: Any = None) -> np.ndarray:
         """The mean squared difference of a row to its reconstruction, of what is observed, ``(n,)`` squared units."""
@@ -250,7 +250,7 @@ class LatentDensity(NeuralDensity):
             p = self._generate(n, beside)
             if of is not None:
                 p = p.of_total(torch.tensor(list(islice(of, n)), device=self._device))  # type: ignore[attr-defined]
-            return p.mean if mean else p.sample()
+            return p.location if mean else p.sample()
 
         return self._sample(n_samples, random_state, y, draw, drawn=not mean)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from latens.density.storage import file_of, pack, restored
 from latens.neural.base import NeuralDensity
-from latens.neural.units import Units
+from latens.neural.columns import restored as restored_units
 from latens.neural.vocabulary import read
 from latens.nn import Site
 from latens.training import History
@@ -146,12 +146,14 @@ def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dic
         if value is None:
             estimator.settings_[name] = getattr(estimator, name)
     estimator.history_ = History(**json.loads(notes["history"]))
-    units = _part(arrays, "units")
-    estimator.units_ = Units(estimator.schema_, estimator._family, units["shift"].numpy(), units["scale"].numpy())
+    units = _below(arrays, "units")
+    estimator.units_ = restored_units(estimator.schema_, estimator._family, units)
     shape = estimator.units_.event_shape
     beside = None if estimator.condition_ is None else (estimator.condition_.size,)
     with torch.random.fork_rng():
-        model = estimator._build(Site(shape, None, torch.zeros(2, *shape), beside=beside))
+        model = estimator._build(
+            Site(shape, None, torch.zeros(2, *shape), beside=beside, categories=estimator.units_.categories)
+        )
     model.load_state_dict(_part(arrays, "model"))
     estimator.model_ = model.eval().to(estimator._device)
     estimator.units_.to(estimator._device)

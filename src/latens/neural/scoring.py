@@ -79,7 +79,8 @@ def seen(units: Units, rows: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
     """Rows in the model's units, which of their entries are observed (None where all are), and the log volume."""
     if rows.is_floating_point() and rows.isnan().any():
         return units.observe(rows)
-    return units(rows), None, units.log_volume()
+    x, volume = units.told(rows)
+    return x, None, volume
 
 
 def draws(
@@ -96,7 +97,7 @@ def draws(
 def squared_error(model: Model, units: Units, rows: np.ndarray, tensor: Tensor, context: Tensor | None) -> Tensor:
     """The mean of (x - E[x | z])^2 over the observed entries, at the posterior mean of z, ``(B,)`` squared units."""
     x, observed, _ = seen(units, tensor)
-    rebuilt = units.inverse(locate(model, x, observed=observed, context=context)[1].mean)
+    rebuilt = units.inverse(locate(model, x, observed=observed, context=context)[1].location)
     difference = (rows.astype(np.float64) - rebuilt.astype(np.float64)).reshape(len(rows), -1)
     if observed is None:
         return torch.from_numpy(np.square(difference).mean(1))

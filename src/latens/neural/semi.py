@@ -254,5 +254,5 @@ class LabelledTask(Task):
 def assemble(inner: VariationalAutoencoder, classifier: Spec, site: Site) -> SemiSupervised:
     """The parts of a conditional VAE with a classifier beside them."""
     (classes,) = site.beside or (0,)
-    q_y = classifier.build(Site((classes,), site.event_shape, site.batch))
+    q_y = classifier.build(Site((classes,), site.event_shape, site.batch, categories=site.categories))
     return SemiSupervised(q_y, inner.posterior, inner.likelihood, inner.prior, classes)  # type: ignore[arg-type]

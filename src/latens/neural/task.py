@@ -38,7 +38,7 @@ class Task:
         self.losses = objective.losses if isinstance(objective, Players) else {"loss": objective}
         self.critics: dict[Adversarial, nn.Module] = {}
         self.learns_density = True
-        self.log_volume: Tensor | float = float(units.log_volume())
+        self.log_volume: Tensor | float = 0.0 if units.by_row else float(units.log_volume())
 
     def draw(self, batch: Batch, progress: float | Tensor = 1.0) -> Draw:
         """The model's draw of ``(rows,)`` or ``(rows, context)``; NaN is missing where the schema says so."""
@@ -46,6 +46,8 @@ class Task:
         observed, log_volume = None, self.log_volume
         if self.units.schema.has_missing:
             x, observed, log_volume = self.units.observe(rows)
+        elif self.units.by_row:
+            x, log_volume = self.units.told(rows)
         else:
             x = self.units.spread(rows)
         drawn = draw(

@@ -24,6 +24,12 @@ class Units(nn.Module):
     channels last outside, channels first inside.
     """
 
+    by_row = False
+    """Whether the log volume differs from row to row."""
+
+    categories: tuple[int, ...] | None = None
+    """Of each element of x how many categories it has, 0 of a number; None where all are numbers."""
+
     shift: Tensor
     scale: Tensor
     single_shift: Tensor
@@ -75,6 +81,10 @@ class Units(nn.Module):
         missing = rows.isnan()
         x = self(torch.where(missing, self.filler.to(rows.dtype), rows))
         return x, self._arranged(~missing), self.log_volume(~missing)
+
+    def told(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Complete rows in the model's units, and their log volume, ``()`` or ``(B,)`` nats."""
+        return self(rows), self.log_volume()
 
     def spread(self, rows: Tensor) -> Tensor:
         """As ``forward``, with uniform noise of the width of a cell, where ``cell`` is the distance of two levels.
@@ -175,10 +185,15 @@ def _pooled(schema: Schema) -> tuple[int, ...] | None:
     return (0,) if schema.kind == "table" else None
 
 
-def _standard(source: Source) -> tuple[np.ndarray, np.ndarray]:
+def sample_of(source: Source) -> np.ndarray:
+    """Rows ``(m, *shape)`` float64 from all over the source, few enough to be held."""
     sample = min(_SAMPLE, max(1, _ELEMENTS // source.schema.size))
     stride = -(-len(source) // sample)
-    rows = source.take(np.arange(0, len(source), stride)).astype(np.float64)
+    return source.take(np.arange(0, len(source), stride)).astype(np.float64)
+
+
+def _standard(source: Source) -> tuple[np.ndarray, np.ndarray]:
+    rows = sample_of(source)
     axis = _pooled(source.schema)
     if axis is not None:
         rows[np.broadcast_to(np.isnan(rows).all(axis, keepdims=True), rows.shape)] = 0.0  # too rare for a sample

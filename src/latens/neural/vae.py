@@ -138,7 +138,7 @@ class VAE(LatentDensity):
             )
         shapes = self.hierarchy.shapes(event_shape(schema))
         return {
-            "likelihood": lambda: defaults.likelihood(schema),
+            "likelihood": lambda: defaults.likelihood(schema, n),
             "latents": lambda: defaults.levels(shapes),
             **self._pace(n, self.hierarchy.network, settings),
         }
@@ -252,7 +252,7 @@ def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior:
         Site(x_shape, seen, events=site.batch, beside=beside)
     )
     modules: dict[str, nn.Module] = {"likelihood": likelihood}
-    inference = Site(z_shape, x_shape, site.batch, modules=modules, beside=beside)
+    inference = Site(z_shape, x_shape, site.batch, modules=modules, beside=beside, categories=site.categories)
     if isinstance(base, Coder):
         modules["posterior"] = code_posterior(base, settings["encoder"], latents, inference)
     else:

@@ -8,6 +8,6 @@ from latens.nn.base import Site, Spec
 from latens.nn.conv import Conv
 from latens.nn.masked import MaskedMLP
 from latens.nn.mlp import MLP
-from latens.nn.view import View
+from latens.nn.view import TableView, View, view_of
 
-__all__ = ["MLP", "Conv", "MaskedMLP", "Site", "Spec", "View"]
+__all__ = ["MLP", "Conv", "MaskedMLP", "Site", "Spec", "TableView", "View", "view_of"]

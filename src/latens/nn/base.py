@@ -26,6 +26,7 @@ class Site:
         events: a first batch of what it will describe.
         modules: the modules already built, by name ("likelihood", "posterior", "prior").
         beside: the shape of the context given beside ``context_shape`` to a conditional density; None without one.
+        categories: how many each element of what it is given has, 0 of a number; None where all are numbers.
     """
 
     event_shape: Shape
@@ -34,6 +35,7 @@ class Site:
     events: Tensor | None = None
     modules: Mapping[str, nn.Module] = field(default_factory=lambda: MappingProxyType({}))
     beside: Shape | None = None
+    categories: tuple[int, ...] | None = None
 
 
 class Spec(Value, ABC):

@@ -1,0 +1,109 @@
+"""From a frame of columns of several kinds to a density of them, and back."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latens
+from latens import VAE
+from latens.nn import MLP
+
+
+def frame(n=300, seed=0):
+    """Sex, a group that depends on it, a number that depends on the group, and a constant."""
+    g = np.random.default_rng(seed)
+    sex = g.integers(0, 2, n)
+    group = np.where(g.random(n) < 0.8, sex, 2)
+    return pd.DataFrame(
+        {
+            "sex": np.array(["F", "M"])[sex],
+            "group": np.array(["a", "b", "c"])[group],
+            "planet": "earth",
+            "smokes": g.random(n) < 0.3,
+        }
+    )
+
+
+SMALL = {"latents": 2, "encoder": MLP((16,)), "decoder": MLP((16,)), "random_state": 0, "patience": 0}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return VAE(epochs=30, learning_rate=0.01, batch_size=64, **SMALL).fit(frame())
+
+
+def test_the_masses_of_all_rows_sum_to_one(fitted):
+    rows = pd.DataFrame(
+        list(itertools.product("FM", "abc", ["earth"], [False, True])), columns=["sex", "group", "planet", "smokes"]
+    )
+    assert fitted.is_mass
+    assert np.exp(fitted.score_samples(rows, k=4000)).sum() == pytest.approx(1.0, abs=0.01)
+
+
+def test_samples_are_a_frame_like_the_one_fitted(fitted):
+    X, new = frame(), fitted.sample(2000)
+    assert list(new.columns) == list(X.columns)
+    assert (new.dtypes == X.dtypes).all()
+    assert set(new["planet"]) == {"earth"}
+    assert new["smokes"].mean() == pytest.approx(X["smokes"].mean(), abs=0.07)
+    assert (new["group"] == "c").mean() == pytest.approx((X["group"] == "c").mean(), abs=0.07)
+
+
+def test_a_missing_entry_is_summed_over(fitted):
+    """p(sex, smokes) = sum over groups of p(sex, group, smokes)."""
+    whole = pd.DataFrame({"sex": "F", "group": list("abc"), "planet": "earth", "smokes": False})
+    part = whole.iloc[:1].assign(group=[None])
+    assert np.exp(fitted.score_samples(whole, k=4000)).sum() == pytest.approx(
+        np.exp(fitted.score_samples(part, k=4000))[0], rel=0.03
+    )
+
+
+def test_columns_are_told_by_name(fitted):
+    X = frame(20)
+    shuffled = X[["smokes", "planet", "group", "sex"]]
+    assert np.array_equal(fitted.score_samples(X), fitted.score_samples(shuffled))
+
+
+def test_reconstructions_are_categories_and_codes_decode(fitted):
+    X = frame(20)
+    back = fitted.reconstruct(X)
+    assert set(back["group"]) <= {"a", "b", "c"}
+    assert list(fitted.inverse_transform(fitted.transform(X)).columns) == list(X.columns)
+
+
+def test_a_saved_model_scores_and_draws_the_same(fitted, tmp_path):
+    fitted.save(tmp_path / "table.latens")
+    again = latens.load(tmp_path / "table.latens")
+    X = frame(20, seed=1)
+    assert np.array_equal(again.score_samples(X), fitted.score_samples(X))
+    assert again.sample(10).equals(fitted.sample(10))
+
+
+def test_numbers_of_every_kind_are_learned():
+    g = np.random.default_rng(0)
+    n = 400
+    z = g.normal(size=n)
+    X = pd.DataFrame(
+        {
+            "height": 170 + 10 * z + g.normal(size=n),
+            "age": np.clip(np.rint(40 + 15 * z), 18, 90).astype(int),
+            "day": pd.Timestamp("2020-01-01") + pd.to_timedelta(np.rint(100 + 30 * z), unit="D"),
+            "rain": np.where(g.random(n) < 0.6, 0.0, g.gamma(2.0, 3.0, n)),
+            "mood": pd.Categorical.from_codes((z > 0).astype(int), ["low", "high"]),
+        }
+    )
+    X.loc[::7, "age"] = np.nan
+    X.loc[::5, "mood"] = None
+    vae = VAE(epochs=40, learning_rate=0.01, batch_size=64, **SMALL).fit(X)
+    new = vae.sample(1500)
+    assert (new.dtypes == X.dtypes).all()
+    for name in ("height", "age", "rain"):
+        assert X[name].min() <= new[name].min()
+        assert new[name].max() <= X[name].max()
+        assert new[name].mean() == pytest.approx(X[name].mean(), abs=0.35 * X[name].std())
+    assert X["day"].min() <= new["day"].min()
+    assert (new["rain"] == 0).mean() == pytest.approx(0.6, abs=0.08)
+    assert new["height"].corr(new["age"]) > 0.5
+    assert np.isfinite(vae.score_samples(X)).all()
