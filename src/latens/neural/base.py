@@ -28,7 +28,7 @@ from latens.neural.columns import units_of
 from latens.neural.conditions import Condition, Covariates, condition_of
 from latens.neural.defaults import Choice
 from latens.neural.progress import Lines
-from latens.neural.rows import batches, check_rows, filled, seed_of, split, tensor
+from latens.neural.rows import batches, check_rows, detached, filled, is_table, seed_of, split, tensor
 from latens.neural.scoring import block_shape, by_block
 from latens.neural.support import check_support
 from latens.neural.task import Task
@@ -344,11 +344,11 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         """The rows of X, checked against what was fitted unless ``reset``."""
         if not reset:
             check_is_fitted(self)
-        X = _detached(X)
+        X = detached(X)
         if not reset and self.schema_.kind == "signal":
             return load(X, schema=self.schema_)
         typed = is_frame(X) and (reset or self.schema_.columns is not None)
-        source = load(X, schema=None if reset else self.schema_) if typed or not _is_table(X) else None
+        source = load(X, schema=None if reset else self.schema_) if typed or not is_table(X) else None
         if isinstance(source, TableSource):
             return told(source)
         return load(read_table(self, X, reset=reset)) if source is None or typed else source
@@ -389,18 +389,3 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
 def _given(y: Any, source: Source) -> Any:
     return source.labels if y is None else y
-
-
-def _is_table(X: Any) -> bool:
-    try:
-        return not isinstance(X, (str, Path, Source)) and np.asarray(X).ndim <= 2
-    except ValueError:
-        return False
-
-
-def _detached(X: Any) -> Any:
-    """A tensor as an array; anything else as it is."""
-    if not isinstance(X, Tensor):
-        return X
-    X = X.detach().cpu()
-    return (X.float() if X.dtype == torch.bfloat16 else X).numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,3 +129,19 @@ def seed_of(random_state: Any) -> int:
     if not isinstance(random_state, (int, np.integer)) or not 0 <= random_state < 2**63:
         raise InputError(f"a seed is a whole number from 0 to 2**63 - 1, or a RandomState; got {random_state!r}")
     return int(random_state)
+
+
+def is_table(X: Any) -> bool:
+    """Whether this is a table, to be told apart from images, files and sources."""
+    try:
+        return not isinstance(X, (str, Path, Source)) and np.asarray(X).ndim <= 2
+    except ValueError:
+        return False
+
+
+def detached(X: Any) -> Any:
+    """A tensor as an array; anything else as it is."""
+    if not isinstance(X, Tensor):
+        return X
+    X = X.detach().cpu()
+    return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
