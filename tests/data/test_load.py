@@ -12,7 +12,7 @@ from pyarrow import parquet
 from sklearn import datasets
 
 from latens.data import ArraySource, load
-from latens.data.frames import header
+from latens.data.files import header
 from latens.utils import InputError
 
 RNG = np.random.default_rng(0)

@@ -15,6 +15,7 @@ from latens.cli.runs import Run, read
 from latens.cli.screen import Answer, Line, working
 from latens.cli.train import read_again
 from latens.data import Source
+from latens.data.table import TableSource
 from latens.density.storage import file_of
 from latens.metrics.evaluate import evaluate as judge
 from latens.neural import VAE, LatentDensity, NeuralDensity
@@ -34,10 +35,7 @@ def evaluate(path: str, data: str, k: int | None) -> Answer:
             figures = judge(estimator, source, k=k).as_dict()
         else:
             figures = plain.evaluate(estimator, source, k)
-    return Answer(
-        {"data": data, **figures},
-        [("examples", str(figures["n"])), *summary.figure_lines(figures, estimator.schema_.measured)],
-    )
+    return Answer({"data": data, **figures}, [("examples", str(figures["n"])), *summary.figure_lines(figures)])
 
 
 def report(path: str, data: str | None, output: str | None) -> Answer:
@@ -59,10 +57,7 @@ def report(path: str, data: str | None, output: str | None) -> Answer:
     compared = run.record().get("compared") if data is None else None
     study = examine(estimator, source, name, compared, split=held_out is not None)
     write_report(out, study)
-    lines = [
-        ("judged on", summary.judged(study.figures["n"], study.judged_on)),
-        *summary.figure_lines(study.figures, study.schema.measured),
-    ]
+    lines = [("judged on", summary.judged(study.figures["n"], study.judged_on)), *summary.figure_lines(study.figures)]
     content = {"report": str(out), "judged_on": study.judged_on, **study.figures}
     return Answer(content, lines, closing=[f"wrote {out}"])
 
@@ -93,7 +88,7 @@ def _info_lines(about: dict[str, Any]) -> list[Line]:
         lines.append((name.replace("_", " "), value + (f"   (chosen: {why})" if why else "")))
     if about.get("fitted_prior"):
         lines.append(("fitted prior", about["fitted_prior"]))
-    lines += summary.figure_lines(about.get("figures", {}), about["schema"]["measured"])
+    lines += summary.figure_lines(about.get("figures", {}))
     lines += summary.compared_lines(about.get("compared") or [])
     return [*lines, ("versions", ", ".join(f"{name} {v}" for name, v in about["versions"].items()))]
 
@@ -107,9 +102,12 @@ def check(data: str, reading: dict[str, Any]) -> Answer:
     missing = _missing(source)
     content |= {"missing_entries": missing, "unreadable": dict(source.skipped), **_choices(source)}
     lines: list[Line] = [("examples", str(len(source))), ("one example", schema.summary)]
-    if schema.features:
+    if isinstance(source, TableSource):
+        content["columns"] = _columns(source)
+        lines += [(column["name"], _column_line(column)) for column in content["columns"]]
+    elif schema.features:
         lines.append(("columns", _few(schema.features)))
-    if missing:
+    if missing and not schema.columns:
         lines.append(("missing", _few([f"{name} {n} ({n / max(len(source), 1):.0%})" for name, n in missing.items()])))
     lines.append(("labels", _few([f"{name} ({n})" for name, n in labels.items()]) if labels else "none"))
     lines += [("note", note) for note in source.notes]
@@ -118,7 +116,7 @@ def check(data: str, reading: dict[str, Any]) -> Answer:
     if content["training_seconds"] is not None:
         lines.append(("training", summary.forecast(content["training_seconds"], schema.kind, content["device"])))
     closing = [f"cannot be trained on: {content['problem']}"] if content["problem"] else []
-    if schema.kind == "table":
+    if schema.kind == "table" and all(column.is_number for column in schema.columns or ()):
         closing.append("densities without a network: latens train DATA --model auto")
     return Answer(content, lines, closing=closing)
 
@@ -151,6 +149,25 @@ def _missing(source: Source) -> dict[str, int] | None:
         return {"entries": int(source.missing.sum())}
     names = source.schema.features or [f"column {i}" for i in range(source.schema.size)]
     return {name: int(n) for name, n in zip(names, source.missing) if n}
+
+
+def _columns(source: TableSource) -> list[dict[str, Any]]:
+    """Each column of a table, why it was taken as it was, and the share of its cells that are missing."""
+    count = max(len(source), 1)
+    gaps = np.zeros(source.schema.size) if source.missing is None else source.missing / count
+    why = source.why or [""] * source.schema.size
+    described = [column.describe() for column in source.schema.columns or ()]
+    return [{**one, "why": reason, "missing": float(gap)} for one, reason, gap in zip(described, why, gaps)]
+
+
+def _column_line(column: dict[str, Any]) -> str:
+    """In words.
+
+    >>> _column_line({"kind": "integer", "values": "17 to 90", "why": "whole numbers", "missing": 0.031})
+    'integer    17 to 90, 3.1 % missing   (whole numbers)'
+    """
+    gaps = f", {column['missing']:.1%}".replace("%", " % missing") if column["missing"] else ""
+    return f"{column['kind']:<9}  {column['values']}{gaps}   ({column['why']})"
 
 
 def _few(names: Any) -> str:

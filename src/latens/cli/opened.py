@@ -10,8 +10,9 @@ import numpy as np
 from latens import load as load_model
 from latens.cli.runs import Run, holds_pictures, notes, read
 from latens.cli.screen import say, working
-from latens.data import ArraySource, FolderSource, Schema, Source
-from latens.data.frames import header
+from latens.data import ArraySource, FolderSource, Schema, Source, load
+from latens.data.files import header
+from latens.data.frames import is_frame
 from latens.data.load import TABLES
 from latens.density import DensityEstimator
 from latens.density.storage import FILE
@@ -96,8 +97,10 @@ def _reading(data: str, schema: Schema) -> dict[str, Any]:
         return {"size": (schema.shape[0], schema.shape[1])}
     if schema.kind == "signal":
         return {"schema": schema}
+    if schema.columns is not None:
+        return {"schema": schema}
     columns = _columns(data, schema)
-    return {} if columns is None else {"columns": columns}
+    return {} if columns is None else {"columns": columns, "schema": schema}
 
 
 def _columns(data: str, schema: Schema) -> list[str] | None:
@@ -119,6 +122,15 @@ def _ordered(source: Source, schema: Schema) -> Source:
         raise InputError(f"the data have no column {few}; the model was trained on {', '.join(fitted)}")
     rows = source.take(np.arange(len(source)))[:, [given.index(name) for name in fitted]]
     return ArraySource(rows, source.labels, names=source.names, features=fitted, notes=source.notes)
+
+
+def as_rows(estimator: DensityEstimator, drawn: Any) -> np.ndarray:
+    """What an estimator gives, a frame or an array, as rows of numbers ``(n, *shape)``."""
+    schema = estimator.schema_
+    if schema.columns is None or not is_frame(drawn):
+        return np.asarray(drawn).reshape(-1, *schema.shape)
+    source = load(drawn, schema=schema)
+    return source.take(np.arange(len(source)))
 
 
 def columns(names: list[str]) -> Schema:

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from latens.cli import summary
-from latens.cli.opened import log_likelihoods, table
+from latens.cli.opened import as_rows, log_likelihoods, table
 from latens.cli.study import FOLDS, MAP_ROWS, Picture, Study, judged_rows, some
 from latens.data import Schema, Source
 from latens.data.table import refuse_other_than_numbers
@@ -108,7 +108,7 @@ def examine(
     judged, judged_on = _judged(density, source, compared, split)
     condition = getattr(density, "condition_", None)
     given = {} if condition is None else {"y": condition.examples(MAP_ROWS)}
-    draws = np.asarray(density.sample(MAP_ROWS, 0, **given)).reshape(MAP_ROWS, *source.schema.shape)
+    draws = as_rows(density, density.sample(MAP_ROWS, 0, **given))
     return Study(
         name=name,
         kind=type(density).__name__,

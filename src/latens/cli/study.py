@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from latens.cli import summary
+from latens.cli.opened import as_rows
 from latens.data import LogMel, Schema, Source, Subset
 from latens.metrics.evaluate import evaluate
 from latens.neural import AutoEncoder, LatentDensity, NeuralDensity
@@ -182,7 +183,7 @@ def _drawn(estimator: LatentDensity, schema: Schema) -> tuple[np.ndarray | None,
     n = _fitting(schema, SAMPLES) if schema.axes else MAP_ROWS
     y = None if estimator.condition_ is None else estimator.condition_.examples(n)
     seed = estimator.seed_
-    means, draws = (np.asarray(estimator.sample(n, seed, y=y, mean=mean)) for mean in (True, False))
+    means, draws = (as_rows(estimator, estimator.sample(n, seed, y=y, mean=mean)) for mean in (True, False))
     return means, draws
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.cli.opened import columns, label_of, log_likelihoods, open_latent, open_model, read_like
+from latens.cli.opened import as_rows, columns, label_of, log_likelihoods, open_latent, open_model, read_like
 from latens.cli.report.pictures import drawable
 from latens.cli.screen import Answer, working
 from latens.data import Schema, load, write_array
@@ -29,12 +29,12 @@ def sample(path: str, n: int, output: str | None, seed: int | None, mean: bool |
         if mean is not None:
             raise InputError(f"--mean and --noise are for a model that decodes; {path} is a {type(estimator).__name__}")
         with working("drawing"):
-            rows = estimator.sample(n, seed) if y is None else estimator.sample(n, seed, y=y)  # type: ignore[call-arg]
-        rows = np.asarray(rows).reshape(n, *estimator.schema_.shape)
+            drawn = estimator.sample(n, seed) if y is None else estimator.sample(n, seed, y=y)  # type: ignore[call-arg]
+        rows = as_rows(estimator, drawn)
         return _written(out, rows, estimator.schema_, "draws x ~ p(x)", {"mean": False, "seed": seed})
     means = _is_picture(out) if mean is None else mean
     with working("drawing"):
-        rows = np.asarray(estimator.sample(n, seed, y=y, mean=means))
+        rows = as_rows(estimator, estimator.sample(n, seed, y=y, mean=means))
     if means:
         what = "decoder means E[x | z]" + ("" if mean else "; --noise shows true draws x ~ p(x | z)")
     else:

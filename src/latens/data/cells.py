@@ -12,6 +12,7 @@ from latens.utils.errors import InputError
 
 GAPS = ("", "?")
 """Text that says that nothing is known."""
+_FIRST = 64
 EXPECTED = {"number": "numbers", "date": "dates"}
 LOOKS = {"number": r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$", "date": r"^\s*\d{4}-\d\d-\d\d"}
 
@@ -110,6 +111,7 @@ def _cast(name: str, given: pa.Array, trimmed: pa.Array, kind: pa.DataType, expe
 def casts(values: pa.Array, kind: pa.DataType) -> bool:
     """Whether all text is of this kind."""
     try:
+        values[:_FIRST].cast(kind)  # of many that fail, each costs
         values.cast(kind)
     except pa.ArrowInvalid:
         return False
@@ -126,7 +128,7 @@ def is_padded(values: pa.Array) -> bool:
     return bool(compute.any(compute.match_substring_regex(zeros, r"^0\d")).as_py())
 
 
-def others(name: str, values: pa.Array, expected: str, first: int = 0) -> str:
+def others(name: str, values: pa.Array, expected: str, word: str = "row", first: int = 0) -> str:
     """Which entries of a column are none of those expected, in one line.
 
     >>> others("age", pa.array(["31", "old", None, "5"]), "number")
@@ -134,7 +136,7 @@ def others(name: str, values: pa.Array, expected: str, first: int = 0) -> str:
     """
     wrong = compute.invert(compute.match_substring_regex(values, LOOKS[expected]))
     places = np.flatnonzero(wrong.fill_null(False).to_numpy(zero_copy_only=False))
-    shown = [f"{_short(values[int(i)].as_py())} at row {first + i}" for i in places[:3]]
+    shown = [f"{_short(values[int(i)].as_py())} at {word} {first + i}" for i in places[:3]]
     more = f" and {len(places) - 3} more" if len(places) > 3 else ""
     told = ", ".join(shown) + more if shown else "something else"
     return f"the column '{name}' holds {EXPECTED[expected]}, but also {told}; make them empty, or leave the column out"

@@ -204,6 +204,21 @@ def decode(column: Column, numbers: np.ndarray) -> Any:
     return pa.array(held.astype(np.float64), mask=gaps)
 
 
+def written(column: Column, numbers: np.ndarray) -> Any:
+    """As :func:`decode`, in the type that a file has: that of pyarrow which the column came in, where it was one.
+
+    >>> written(Column("n", "integer", "float", 0.0, 9.0, levels=10), np.array([1.0, np.nan])).type
+    DataType(float)
+    """
+    from latens.data.framing import arrow_type
+
+    cells = decode(column, numbers)
+    try:
+        return cells.cast(arrow_type(column.dtype), safe=False)
+    except (ValueError, NotImplementedError):  # of another library, or one that cannot be cast to
+        return cells
+
+
 def _ends(column: Column) -> tuple[float, float]:
     if column.categories is not None:
         return 0.0, max(len(column.categories) - 1.0, 0.0)

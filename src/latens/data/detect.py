@@ -66,12 +66,18 @@ class Cells:
     Args:
         name: of the column.
         dtype: how its library writes its type.
+        place: what a row is called in a message, and the number of the first.
+
+    Attributes:
         declared: the levels that its type lists, in order; None where it lists none.
         ordered: whether their order means something.
+        is_plain: whether all were plain numbers, which may stand in one array.
     """
 
-    def __init__(self, name: str, dtype: str, declared: Sequence[Any] | None = None, *, ordered: bool = False) -> None:
-        self.name, self.dtype, self.declared, self.ordered = name, dtype, declared, ordered
+    def __init__(self, name: str, dtype: str, place: tuple[str, int] = ("row", 0)) -> None:
+        self.name, self.dtype, self.place = name, dtype, place
+        self.declared: list[Any] | None = None
+        self.ordered, self.is_plain = False, True
         self.rows = self.missing = 0
         self.sorts: set[str] = set()
         self.levels: Counter | None = Counter()
@@ -87,8 +93,13 @@ class Cells:
         Raises:
             InputError: they are of a type that no model reads, or infinite.
         """
+        if isinstance(values, pa.ChunkedArray):
+            values = values.unify_dictionaries().combine_chunks()
+        if isinstance(values, pa.DictionaryArray):
+            self._declare(values)
         values = plain(values)
         known = values.drop_null()
+        self.is_plain = self.is_plain and is_plain(values.type)
         self.missing += len(values) - len(known)
         if len(known):
             sort = self._sort(values, known)
@@ -100,6 +111,14 @@ class Cells:
             if sort != "date":
                 self._count(known)
         self.rows += len(values)
+
+    def _declare(self, values: pa.DictionaryArray) -> None:
+        """Takes the levels that a type lists for all that there are."""
+        self.ordered = values.type.ordered and not self.dtype.startswith("Enum")
+        if self.ordered or self.dtype.startswith(("category", "Enum")):
+            levels = values.dictionary.to_pylist()
+            if all(isinstance(level, str | int | float) for level in levels):
+                self.declared = list(dict.fromkeys([*(self.declared or []), *levels]))
 
     def _sort(self, values: pa.Array, known: pa.Array) -> str:
         kind = values.type
@@ -123,7 +142,8 @@ class Cells:
         if casts(trimmed, pa.timestamp("us")):
             return "date"
         if not self.words:
-            self.words = {sort: others(self.name, values, sort, self.rows) for sort in EXPECTED}
+            word, first = self.place
+            self.words = {sort: others(self.name, values, sort, word, first + self.rows) for sort in EXPECTED}
         return "text"
 
     def _extend(self, found: np.ndarray) -> None:
@@ -276,21 +296,6 @@ class Cells:
             self.missing += lost
             told += f"; {lost:,} cells of levels beyond the {MOST_LISTED:,} most frequent are taken as missing"
         return told
-
-
-def survey_of(name: str, dtype: str, values: Any) -> Cells:
-    """A whole column, read: an array of pyarrow, whose dictionary lists its levels if its dtype does."""
-    if isinstance(values, pa.ChunkedArray):
-        values = values.unify_dictionaries().combine_chunks()
-    declared = None
-    if isinstance(values, pa.DictionaryArray) and (values.type.ordered or dtype.startswith(("category", "Enum"))):
-        declared = values.dictionary.to_pylist()
-        if not all(isinstance(level, str | int | float) for level in declared):
-            declared = None
-    ordered = declared is not None and values.type.ordered and not dtype.startswith("Enum")
-    cells = Cells(name, dtype, declared, ordered=ordered)
-    cells.update(values)
-    return cells
 
 
 def is_plain(kind: pa.DataType) -> bool:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from latens.data.arrays import load_npy, load_npz, split_member
+from latens.data.files import load_csv, load_parquet
 from latens.data.folders import find_files
-from latens.data.frames import Columns, chosen, is_frame, load_csv, load_frame, load_parquet
+from latens.data.frames import ALIKE, Columns, chosen, is_frame, load_frame
 from latens.data.idx import find_idx, is_idx, load_idx
 from latens.data.images import ENDINGS, load_images
 from latens.data.schema import Schema
@@ -71,7 +72,7 @@ def load(
         return _like(data, schema, memory)
     if view is not None:
         return _viewed(data, view, columns, memory)
-    source = _loaded(data, size, columns, schema, memory)
+    source = _loaded(data, size, columns, schema if kind is None else ALIKE, memory)
     return source if kind is None else of_kind(source, kind)
 
 
@@ -86,7 +87,7 @@ def _like(data: Any, schema: Schema, memory: int) -> Source:
         return load(data, kind="signal", memory=memory)
     if _is_sound(data):
         return load(data, view=schema.view, memory=memory)
-    source = _loaded(data, None, None, None, memory)
+    source = _loaded(data, None, None, ALIKE, memory)
     return of_kind(source, "signal") if source.schema.shape == schema.shape else load(source, view=schema.view)
 
 
@@ -102,7 +103,7 @@ def _viewed(data: Any, view: AudioView | Windows, columns: Columns, memory: int)
         return windows(samples.astype(np.float32), view.length, view.hop, rate=rate)
     if isinstance(view, AudioView):
         raise InputError(f"{view} is a view of files of sound; waveforms are given with their rate, by data.audio")
-    source = _loaded(data, None, columns, None, memory)
+    source = _loaded(data, None, columns, ALIKE, memory)
     rows = source.X if isinstance(source, ArraySource) else source.take(np.arange(len(source)))
     return windows(list(rows) if rows.ndim == 3 else rows, view.length, view.hop, rate=view.rate)
 
@@ -121,7 +122,7 @@ def _loaded(
     data: Any, size: int | tuple[int, int] | None, columns: Columns, schema: Schema | None, memory: int
 ) -> Source:
     if is_frame(data):
-        return load_frame(data, columns, schema)
+        return load_frame(data, memory, columns, schema)
     if isinstance(data, str | os.PathLike):
         path = Path(os.fspath(data)).expanduser()
         if path.suffix.lower() in TABLES and path.is_file():

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from latens.data.columns import Column, decode, encode
-from latens.data.framing import Kind, framed
-from latens.data.schema import Schema
+from latens.data.framing import Kind, framed, retyped
+from latens.data.packing import Store, unpacked
+from latens.data.schema import CHUNK, Schema
 from latens.data.source import Source
+from latens.data.survey import Survey
 from latens.utils.errors import InputError
 from latens.utils.text import nearest
 
 
+@dataclass(frozen=True)
+class Table:
+    """Cells that can be read in pieces, as often as wanted.
+
+    Args:
+        library: what holds them, "pandas", "polars" or "pyarrow".
+        names: of the columns, as they were.
+        dtypes: of the columns, as the library writes them.
+        pieces: some columns, by their places, as arrays of pyarrow, one after the other.
+        place: what a row is called in a message, and the number of the first.
+    """
+
+    library: str
+    names: tuple[Any, ...]
+    dtypes: tuple[str, ...]
+    pieces: Callable[[Sequence[int]], Iterator[Sequence[Any]]]
+    place: tuple[str, int] = ("row", 0)
+
+
 class TableSource(Source):
-    """Rows of numbers that stand for the cells of a table.
+    """Rows of numbers that stand for the cells of a table, held column by column.
 
     Attributes:
         frame: what held the table, so that rows can come back in it.
@@ -26,25 +48,93 @@ class TableSource(Source):
 
     def __init__(
         self,
-        X: np.ndarray,
+        columns: Sequence[np.ndarray],
         schema: Schema,
         frame: Kind,
         *,
+        memory: int,
         names: Sequence[str] | None = None,
         notes: Iterable[str] = (),
         why: Sequence[str] = (),
     ) -> None:
-        self.X, self.schema, self.frame, self.why = X, schema, frame, tuple(why)
+        self.columns, self.schema, self.frame, self.why = list(columns), schema, frame, tuple(why)
         self.names = None if names is None else list(names)
         self.skipped, self.notes = [], list(notes)
-        gaps = np.isnan(X).sum(0)
+        self.in_memory = self.nbytes <= memory
+        gaps = sum((np.isnan(rows).sum(0) for rows in self.batches(CHUNK // 8)), np.zeros(len(self.columns), int))
         self.missing = gaps if gaps.any() else None
 
     def __len__(self) -> int:
-        return len(self.X)
+        return len(self.columns[0])
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(self.X[np.asarray(indices)])
+        indices = np.asarray(indices)
+        out = np.empty((len(indices), len(self.columns)), self.schema.dtype)
+        for j, column in enumerate(self.columns):
+            out[:, j] = unpacked(column, indices)
+        return out
+
+
+def read(table: Table, at: Sequence[int], memory: int) -> TableSource | None:
+    """Finds what each of these columns holds, and encodes them; None where all are numbers of one kind.
+
+    Raises:
+        InputError: a column that no model reads, or none that says anything.
+    """
+    from latens.data.detect import Cells, are_alike
+
+    cells = [Cells(str(table.names[j]), table.dtypes[j], table.place) for j in at]
+    for piece in table.pieces(at):
+        for column, values in zip(cells, piece, strict=True):
+            column.update(values)
+    found = [column.found() for column in cells]
+    if all(column.is_plain for column in cells) and are_alike(found):
+        return None
+    kept = [i for i, item in enumerate(found) if item.column is not None]
+    known = [item.column for item in found if item.column is not None]
+    columns = [retyped(column, cells[i].rewritten, table.library) for i, column in zip(kept, known)]
+    if not columns:
+        raise InputError(f"no column is left to learn from: {'; '.join(item.note for item in found[:3])}")
+    notes, why = [item.note for item in found if item.note], [found[i].why for i in kept]
+    return read_under(table, [at[i] for i in kept], columns, memory, notes=notes, why=why)
+
+
+def read_under(
+    table: Table,
+    at: Sequence[int],
+    columns: Sequence[Column],
+    memory: int,
+    schema: Schema | None = None,
+    *,
+    notes: Sequence[str] = (),
+    why: Sequence[str] = (),
+) -> TableSource:
+    """Encodes the cells of known columns, which stand at these places of a table."""
+    stores = [Store(None if column.categories is None else len(column.categories)) for column in columns]
+    new: list[dict[Any, None]] = [{} for _ in columns]
+    for piece in table.pieces(at):
+        for store, column, values, unseen_ in zip(stores, columns, piece, new, strict=True):
+            found, levels = encode(column, values)
+            store.append(found)
+            unseen_.update(dict.fromkeys(levels))
+        if sum(store.nbytes for store in stores) > memory:
+            for store in stores:
+                store.spill()
+    told = [*notes, *(unseen(column, list(levels)) for column, levels in zip(columns, new) if levels)]
+    frame = table.library, tuple(table.names[j] for j in at), tuple(column.dtype for column in columns)
+    packed = [store.done() for store in stores]
+    return TableSource(packed, schema or schema_of(columns), frame, memory=memory, notes=told, why=why)
+
+
+def read_numbers(table: Table, at: Sequence[int], memory: int) -> TableSource:
+    """Numbers of one kind, which are too many to be one array in memory."""
+    columns = [Column(str(table.names[j]), "real", table.dtypes[j]) for j in at]
+    source = read_under(table, at, columns, memory)
+    survey = Survey((len(at),), np.dtype(np.float64), "table")
+    for rows in source.batches(CHUNK // len(at)):
+        survey.update(rows)
+    source.schema = survey.schema(tuple(column.name for column in columns))
+    return source
 
 
 def schema_of(columns: Sequence[Column]) -> Schema:
@@ -107,13 +197,6 @@ def unseen(column: Column, new: Sequence[Any]) -> str:
     """
     told = ", ".join(repr(value) for value in new[:5]) + (f" and {len(new) - 5} more" if len(new) > 5 else "")
     return f"the column '{column.name}' holds {told}, which was not there when the model was fitted: taken as missing"
-
-
-def encoded(columns: Sequence[Column], cells: Sequence[Any]) -> tuple[np.ndarray, list[str]]:
-    """Rows (n, d) of these cells, a pyarrow array for each column, and what is to be said of them."""
-    found = [encode(column, values) for column, values in zip(columns, cells, strict=True)]
-    notes = [unseen(column, new) for column, (_, new) in zip(columns, found) if new]
-    return np.column_stack([numbers for numbers, _ in found]), notes
 
 
 def refuse_other_than_numbers(schema: Schema, what: str) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from latens.data.frames import NAME
+from latens.data.columns import written
+from latens.data.files import NAME
 from latens.data.schema import Schema
 from latens.data.sound.files import write_wav
+from latens.data.table import refuse_other_than_numbers
 from latens.utils.errors import InputError
 from latens.utils.storage import atomic, atomic_folder
 from latens.utils.text import nearest
@@ -53,6 +55,8 @@ def write_array(
         hint = nearest(ending, _WRITERS)
         known = ", ".join(_WRITERS)
         raise InputError(f"cannot write {path}: the ending {ending} is none of {known}, or none for a folder{hint}")
+    if schema is not None and ending not in (".csv", ".parquet"):
+        refuse_other_than_numbers(schema, f"a file {ending}")
     with atomic(path) as temporary:
         _WRITERS[ending](temporary, X, schema, names)
     return Path(path)
@@ -199,7 +203,9 @@ def _table(X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) ->
     import pyarrow
 
     flat = X.reshape(len(X), -1)
-    columns = {name: flat[:, i] for i, name in enumerate(_columns(X, schema))}
+    columns: dict[str, Any] = {name: flat[:, i] for i, name in enumerate(_columns(X, schema))}
+    if schema is not None and schema.columns is not None:
+        columns = {column.name: written(column, columns[column.name]) for column in schema.columns}
     return pyarrow.table(columns if names is None else {NAME: list(names), **columns})
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 
@@ -27,11 +27,9 @@ class View(Value, ABC):
 
     Attributes:
         rate: samples a second; None where it is not known.
-        measured: what densities and errors are of, in words.
     """
 
     rate: int | None
-    measured: ClassVar[str] = "the data as given"
 
     @abstractmethod
     def waveforms(self, rows: np.ndarray) -> np.ndarray:
@@ -173,7 +171,6 @@ class LogMel(AudioView):
     bands: int | None = None
     window: int | None = None
 
-    measured: ClassVar[str] = "log-mel spectrograms, in decibels, without the phases of the sound"
     _noun = "log-mel spectrograms"
 
     def __post_init__(self) -> None:
