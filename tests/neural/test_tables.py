@@ -9,6 +9,7 @@ import pytest
 import latens
 from latens import VAE
 from latens.nn import MLP
+from latens.utils.errors import InputError
 
 
 def frame(n=300, seed=0):
@@ -107,3 +108,63 @@ def test_numbers_of_every_kind_are_learned():
     assert (new["rain"] == 0).mean() == pytest.approx(0.6, abs=0.08)
     assert new["height"].corr(new["age"]) > 0.5
     assert np.isfinite(vae.score_samples(X)).all()
+
+
+def shares(X):
+    """How often each row occurs."""
+    return X.value_counts(normalize=True)
+
+
+def test_draws_given_some_columns_follow_bayes_rule(fitted):
+    """p(group, smokes | sex) from the model's own masses of all rows."""
+    rows = pd.DataFrame(
+        list(itertools.product("M", "abc", ["earth"], [False, True])), columns=["sex", "group", "planet", "smokes"]
+    )
+    mass = np.exp(fitted.score_samples(rows, k=4000))
+    expected = mass / mass.sum()
+    drawn = fitted.sample(4000, given={"sex": "M"}, random_state=1)
+    assert (drawn.dtypes == frame().dtypes).all()
+    assert set(drawn["sex"]) == {"M"}
+    found = shares(drawn).reindex(pd.MultiIndex.from_frame(rows), fill_value=0.0).to_numpy()
+    assert (np.abs(found - expected) < 5 * np.sqrt(expected / 1000) + 0.01).all()
+    assert fitted.sample(5, given={"sex": "M"}).equals(fitted.sample(5, given={"sex": "M"}))
+
+
+def test_the_most_probable_category_completes_a_row(fitted):
+    part = pd.DataFrame(
+        {"sex": ["F", "M", "M"], "group": ["a", None, None], "planet": "earth", "smokes": [True, False, None]}
+    )
+    whole = fitted.complete(part, k=2000)
+    assert whole["sex"].tolist() == ["F", "M", "M"]
+    assert whole["group"].tolist() == ["a", "b", "b"]
+    assert whole["smokes"].tolist() == [True, False, False]
+    several = fitted.complete(part, n=3)
+    assert len(several) == 3
+    assert all(list(some["sex"]) == ["F", "M", "M"] for some in several)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"sexx": "F"}, "'sexx', which was not fitted; did you mean 'sex'"),
+        ({"sex": "N"}, "the column 'sex' holds F, M; got 'N'"),
+        ({"smokes": "maybe"}, "the column 'smokes' holds"),
+        ({}, "got all or none"),
+        ({"sex": "F", "group": "a", "planet": "earth", "smokes": True}, "got all or none"),
+    ],
+)
+def test_what_cannot_be_given_is_told_in_one_line(fitted, given, message):
+    with pytest.raises(InputError, match=message) as caught:
+        fitted.sample(3, given=given)
+    assert "\n" not in str(caught.value)
+
+
+def test_draws_of_numbers_given_others_are_those_of_the_conditional_normal():
+    g = np.random.default_rng(0)
+    z = g.normal(size=(2000, 1))
+    X = np.hstack([z + 10.0, 0.9 * z + 0.3 * g.normal(size=(2000, 1))])
+    vae = VAE(epochs=30, learning_rate=0.01, batch_size=128, **SMALL).fit(X)
+    drawn = vae.sample(2000, given=[11.0, np.nan], random_state=0)
+    assert (drawn[:, 0] == 11.0).all()
+    assert drawn[:, 1].mean() == pytest.approx(0.9, abs=0.12)
+    assert drawn[:, 1].std() == pytest.approx(0.3, abs=0.1)

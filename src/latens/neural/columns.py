@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from latens.data import Schema, Source
 from latens.data.columns import Column
-from latens.distributions import Categorical, Family, MixtureOf, Product, Spline
+from latens.distributions import Categorical, Distribution, Family, MixtureOf, Product, Spline
 from latens.models.flow import normalising
 from latens.neural.cells import Cells, cells, rare
 from latens.neural.units import Units, sample_of, units_for
@@ -122,7 +123,10 @@ class TableUnits(Units):
             x: draws of p(x | z), or its locations.
             drawn: whether they are draws: then a value of its cell is drawn too, else it is the mean of its data.
         """
-        x = x.detach().double()
+        return self._rows(self._entries(x.detach().double(), drawn).cpu().numpy(), drawn)
+
+    def _entries(self, x: Tensor, drawn: bool) -> Tensor:
+        """The numbers that x ``(B, D)`` stands for, in the user's units."""
         entries = x
         if len(self.smooth):
             u = Spline(self.knots, self.slopes).invert(x[:, self.smooth])[0]
@@ -134,7 +138,28 @@ class TableUnits(Units):
             place = torch.searchsorted(self.starts, where, right=True) - 1
             values = self._inside(place) if drawn else self.centres.gather(1, place)
             entries = entries.index_copy(1, self.binned, values.mT)
-        return self._rows(entries.cpu().numpy(), drawn)
+        return entries
+
+    def moments(self, p: Distribution) -> Tensor:
+        """Of one draw of p the numbers in the user's units, and of each category a unit vector."""
+        x = p.sample()
+        entries = self._entries(x.flatten(0, -2).double(), drawn=False)
+        vectors = [one_hot(entries[:, j].round().long(), n).double() for j, n in self._named]
+        return torch.cat([entries, *vectors], -1).unflatten(0, x.shape[:-1])
+
+    def of_moments(self, moments: Tensor) -> np.ndarray:
+        """The mean of each number, and the most probable category."""
+        entries, *shares = moments.split([len(self.columns), *(n for _, n in self._named)], -1)
+        entries = entries.clone()
+        for (j, _), share in zip(self._named, shares):
+            entries[:, j] = share.argmax(-1).double()
+        return self._rows(entries.cpu().numpy(), False)
+
+    @property
+    def _named(self) -> list[tuple[int, int]]:
+        """The columns that hold no numbers, and of how many kinds what they hold is."""
+        kinds = [2 if column.kind == "boolean" else len(column.categories or ()) for column in self.columns]
+        return [(j, n) for j, n in enumerate(kinds) if n]
 
     def _inside(self, place: Tensor) -> Tensor:
         """A draw of p(value | cell), ``(D, B)``."""

@@ -33,14 +33,15 @@ def expected(
 
     def one(rows: np.ndarray, tensor: Tensor, beside: Tensor | None) -> Tensor:
         top = torch.full((len(rows),), -torch.inf, dtype=torch.float64, device=device)
-        total, mean = torch.zeros_like(top), top.new_zeros(len(rows), *units.event_shape)
+        total, mean = torch.zeros_like(top), torch.zeros(())
         for d in draws(model, units, rows, tensor, beside, k, chunk, seed):
             weight = d.log_weight.double()
             before, top = top, torch.maximum(top, weight.amax(0))
             kept, weight = (before - top).exp(), (weight - top).exp()
             total = kept * total + weight.sum(0)
-            mean = _wide(kept, mean) * mean + (_wide(weight, d.likelihood.mean) * d.likelihood.mean).sum(0)
-        return torch.from_numpy(units.real(mean / _wide(total, mean)))
+            told = units.moments(d.likelihood).double()
+            mean = _wide(kept, told[0]) * mean + (_wide(weight, told) * told).sum(0)
+        return torch.from_numpy(units.of_moments(mean / _wide(total, mean)))
 
     return by_block(source, schema, context, size, device, one, missing=True)
 

@@ -13,20 +13,26 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from latens.data import Schema, Source
 from latens.density import DensityEstimator
+from latens.density.tables import framed
 from latens.distributions import Distribution, Family, noise, standard_normal
 from latens.models import FittedDistribution, Model, Reprised, check_spaces, clamp, encode, locate, sample
 from latens.neural import defaults
 from latens.neural.base import Defaults, Network, NeuralDensity
+from latens.neural.completion import check_factorises
+from latens.neural.given import conditional_draws, row_of
 from latens.neural.progress import active_units
+from latens.neural.rows import seed_of
 from latens.neural.scoring import seen, squared_error
 from latens.neural.task import Task
 from latens.nn import Site
 from latens.utils.errors import InputError
 from latens.utils.random import row_streams
+from latens.utils.validation import check_positive
 
 
 class PosteriorCollapse(UserWarning):
@@ -231,6 +237,8 @@ class LatentDensity(NeuralDensity):
         y: Any = None,
         mean: bool = False,
         totals: Any = None,
+        given: Any = None,
+        k: int | None = None,
     ) -> Any:
         """Draws z ~ p(z), then x ~ p(x | z): ``n_samples`` new rows, in the shape, dtype and range of what was fitted.
 
@@ -243,7 +251,15 @@ class LatentDensity(NeuralDensity):
             mean: return E[x | z] instead, without the noise of the likelihood: smoother pictures, but no draws of p(x).
             totals: where the likelihood is that of counts given their total, such as ``Multinomial()``, the total of
                 all rows or one each; by default each takes one of the rows fitted.
+            given: what is known of the rows, ``{"sex": "F", "age": 30}`` or one row with NaN where it is open: draws of
+                p(x | given), by importance resampling of z, exact as k grows.
+            k: how many draws of z rows are taken from that are given something; 20 for each, and at least 4,000.
+
+        Raises:
+            InputError: a column or a category that is not there, or a likelihood of the whole row.
         """
+        if given is not None:
+            return self._sample_given(n_samples, random_state, y, given, k)
         of = None if totals is None else iter(_totals(totals, n_samples, self._family))
 
         def draw(n: int, beside: Tensor | None) -> Tensor:
@@ -253,6 +269,22 @@ class LatentDensity(NeuralDensity):
             return p.location if mean else p.sample()
 
         return self._sample(n_samples, random_state, y, draw, drawn=not mean)
+
+    def _sample_given(self, n: int, random_state: Any, y: Any, given: Any, k: int | None) -> Any:
+        """Draws of p(x | given)."""
+        check_is_fitted(self)
+        check_positive("n_samples", n, integer=True)
+        k = max(4000, 20 * n) if k is None else k
+        check_positive("k", k, integer=True)
+        if not self.learns_density_:
+            raise NoDensity(_LEARNED_DISTORTION)
+        row, beside = row_of(self, given), self._context(y, 1)
+        check_factorises(self.model_, beside, self._device)
+        context = None if beside is None else torch.from_numpy(beside).to(self._device)
+        with torch.random.fork_rng(), torch.inference_mode():
+            torch.manual_seed(self.seed_ if random_state is None else seed_of(random_state))
+            rows = conditional_draws(self._model, self.units_, row, context, n, k, self._device)
+        return framed(self._frame, self.units_._as_given(rows), self.schema_.columns)
 
     def _drawn(self, n: int, context: Tensor | None) -> Tensor:
         return self._generate(n, context).sample()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from latens.data import Schema, Source
-from latens.distributions import Family
+from latens.distributions import Distribution, Family
 
 _SAMPLE = 50_000
 _ELEMENTS = 1 << 23
@@ -117,6 +117,14 @@ class Units(nn.Module):
             low = self.schema.support[0]
             rows = low + self.schema.step * np.rint((rows - low) / self.schema.step)
         return rows
+
+    def moments(self, p: Distribution) -> Tensor:
+        """What is averaged over p(x | z), ``(*batch, *)``, to tell E[x]: its mean."""
+        return p.mean
+
+    def of_moments(self, moments: Tensor) -> np.ndarray:
+        """E[x] in the user's rows, in double precision, of averages of ``moments``."""
+        return self.real(moments)
 
     def _as_given(self, rows: np.ndarray) -> np.ndarray:
         dtype = np.dtype(self.schema.dtype)

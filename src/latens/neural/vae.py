@@ -197,7 +197,7 @@ class VAE(LatentDensity):
     @Scored
     def complete(
         self, X: Any, n: int | None = None, *, y: Any = None, k: int | None = None, random_state: Any = None
-    ) -> np.ndarray:
+    ) -> Any:
         """E[x_m | x_o]: rows whose missing entries (NaN) are filled in, given the observed ones, which do not change.
 
         Both are estimated with draws of z weighted by p(x_o, z) / q(z | x_o), and are exact as k grows.
@@ -210,7 +210,8 @@ class VAE(LatentDensity):
             random_state: a seed; None for the estimator's own.
 
         Returns:
-            The shape of X, or ``(n, *X.shape)``, in the type of X.
+            The shape of X, or ``(n, *X.shape)``, in the type of X; of a table of several kinds a frame, or n of them in
+            a list, where the mean of a category is the most probable one.
 
         Raises:
             InputError: a likelihood of the whole row, such as ``MixtureOf(Normal(), 3, over="event")``.
@@ -239,7 +240,8 @@ class VAE(LatentDensity):
         else:
             found = sampled(*model, n, k, seed, self._device)
         rows = source.take(np.arange(len(source)))
-        return np.where(np.isnan(rows), found, rows).astype(rows.dtype)
+        filled = np.where(np.isnan(rows), found, rows).astype(rows.dtype)
+        return self._told(filled) if n is None or self.schema_.columns is None else [*map(self._told, filled)]
 
 
 def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior: Spec) -> VariationalAutoencoder:
