@@ -24,6 +24,7 @@ _ROOM_OF = {
     "GaussianMixture": "density",
     "Histogram": "density",
     "KernelDensity": "density",
+    "LanguageModel": "neural",
     "LogisticRegression": "density",
     "Mixture": "density",
     "Parametric": "density",
@@ -43,6 +44,7 @@ __all__ = [
     "GaussianMixture",
     "Histogram",
     "KernelDensity",
+    "LanguageModel",
     "LogisticRegression",
     "Mixture",
     "Parametric",
@@ -60,7 +62,7 @@ def load(path: str | PathLike[str], **options: Any) -> Any:
 
     Args:
         path: a file, or a run folder.
-        options: of a network: ``device``, and what was the user's own (``encoder``, ``prior`` ...), supplied again.
+        options: of a network: ``device``, and what was the user's own (``encoder``, ``tokenizer`` ...), supplied again.
 
     Raises:
         InputError: no such file, not a model, damaged, or written by a newer version.

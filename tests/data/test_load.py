@@ -224,7 +224,7 @@ def _near(folder):
 
 
 REFUSED = {
-    "text": (lambda _: ["a", "b"], "the data are text"),
+    "text": (lambda _: [["a", "b"]], "the data are text"),
     "complex": (lambda _: X + 1j, "got complex numbers"),
     "dates": (lambda _: np.array(["2020-01-01"], "M8[D]"), "got datetime64[D]"),
     "objects": (lambda _: np.array([[None, 1]]), "got objects"),

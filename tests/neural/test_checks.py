@@ -19,7 +19,7 @@ WRONG = {
     "posterior": [None, "Normal", 3],
     "likelihood": ["Bernoulli", Normal, ELBO()],
     "prior": ["StandardNormal", 3],
-    "objective": ["ELBO", None, ELBO, 4.0],
+    "objective": ["ELBO", ELBO, 4.0],
     "encoder": ["MLP", (64,), Normal()],
     "decoder": [3],
     "condition": ["z", True, 1],

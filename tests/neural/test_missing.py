@@ -180,7 +180,7 @@ def test_a_scale_in_closed_form_counts_observed_entries_alone():
     with torch.no_grad():
         for parameter in vae.model_.likelihood.network[-1].parameters():
             parameter.zero_()
-        task = Task(vae.model_, vae.objective, vae.units_, len(X))
+        task = Task(vae.model_, vae._objective(), vae.units_, len(X))
         task.calibrate(batches(load(X), np.arange(len(X)), None, torch.device("cpu")), 64)
     u = (X - vae.units_.shift.numpy()) / vae.units_.scale.numpy()
     slow = np.sqrt(np.nanmean(np.square(u)))

@@ -17,11 +17,13 @@ from latens.data.frames import ALIKE, Columns, chosen, is_frame, load_frame
 from latens.data.idx import find_idx, is_idx, load_idx
 from latens.data.images import ENDINGS, load_images
 from latens.data.schema import Schema
+from latens.data.sequences import Sequences, sequences
 from latens.data.sound.files import ENDINGS as SOUNDS
 from latens.data.sound.files import read_sound
 from latens.data.sound.recordings import audio
 from latens.data.sound.views import AudioView, Windows
 from latens.data.source import ArraySource, Source, of_kind
+from latens.data.text import Documents, is_documents, is_text_file, read_documents
 from latens.data.windows import windows
 from latens.utils.errors import InputError
 
@@ -49,13 +51,15 @@ def load(
     """A `Source` of whatever holds the data.
 
     Args:
-        data: an array of shape (n, d), (n, H, W) or (n, H, W, C), a list of rows, a pandas or polars frame, the path
-            of a ``.npy``, ``.npz`` (or ``file.npz:name``), idx, ``.csv`` or ``.parquet`` file or of a folder of
-            images, a built-in name (``digits``, ``iris``, ``wine``, ``breast_cancer``, ``diabetes``), or a source.
+        data: an array of shape (n, d), (n, H, W) or (n, H, W, C), a list of rows or of strings, a pandas or polars
+            frame, the path of a ``.npy``, ``.npz`` (or ``file.npz:name``), idx, ``.csv``, ``.parquet`` or ``.txt`` file
+            (a string a line) or of a folder of images, a built-in name (``digits``, ``iris``, ``wine``,
+            ``breast_cancer``, ``diabetes``), or a source.
         size: height and width (or one number for both) that image files are brought to; by default their own.
         columns: the names of the columns of a table to take, in this order; all by default.
         kind: what the rows are, where their shape does not say it: "signal" for (n, T) or (n, T, C).
-        schema: what a model was fitted on: the columns of a table are read under it, by name; recordings as they were.
+        schema: what a model was fitted on: the columns of a table are read under it, by name, strings in its symbols;
+            recordings as they were.
         view: how recordings become rows: ``Windows(256, 128)`` cuts one long one, ``LogMel()`` and ``Waveform()`` are
             for files of sound.
         memory: the most bytes to hold; what is larger stays on the disk.
@@ -73,6 +77,8 @@ def load(
     if view is not None:
         return _viewed(data, view, columns, memory)
     source = _loaded(data, size, columns, schema if kind is None else ALIKE, memory)
+    if isinstance(source, Sequences) and schema is not None:
+        source = source.read_as(schema)
     return source if kind is None else of_kind(source, kind)
 
 
@@ -121,6 +127,10 @@ def _is_sound(data: Any) -> bool:
 def _loaded(
     data: Any, size: int | tuple[int, int] | None, columns: Columns, schema: Schema | None, memory: int
 ) -> Source:
+    if is_documents(data):
+        if schema is not None and schema.tokens is not None:
+            return Sequences(list(data), schema.tokens, schema.shape[0])
+        return _text(read_documents(data))
     if is_frame(data):
         return load_frame(data, memory, columns, schema)
     if isinstance(data, str | os.PathLike):
@@ -162,6 +172,8 @@ def _from_path(name: str, size: int | tuple[int, int] | None, memory: int) -> So
 
 def _from_file(path: Path, size: int | tuple[int, int] | None, memory: int) -> Source:
     ending = path.suffix.lower()
+    if is_text_file(path):
+        return _text(read_documents(path))
     if ending == ".npy":
         return load_npy(path, memory)
     if ending in ENDINGS:
@@ -170,8 +182,14 @@ def _from_file(path: Path, size: int | tuple[int, int] | None, memory: int) -> S
         return audio(path, memory=memory)
     if is_idx(path):
         return load_idx(path, memory)
-    known = ", ".join([".npy", *TABLES, ".npz"])
+    known = ", ".join([".npy", *TABLES, ".npz", ".txt"])
     raise InputError(f"cannot tell what {path} is; read are {known}, idx files, images, sound, and folders of them")
+
+
+def _text(documents: Documents) -> Source:
+    """Lines as sequences of symbols."""
+    about: dict[str, Any] = {name: getattr(documents, name) for name in ("labels", "names", "skipped", "notes")}
+    return sequences(documents.texts, **about)
 
 
 def _no_such(path: Path) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from latens.data.columns import Column, summary
+from latens.data.tokens import Tokens
 from latens.utils.errors import InputError
 from latens.utils.validation import place_of
 from latens.utils.value import Value
 
-KINDS = {"image": 2, "signal": 1, "table": 0, "array": 0}
+KINDS = {"image": 2, "signal": 1, "table": 0, "array": 0, "text": 0}
 """How many axes of each kind have neighbours: height and width of an image, the time of a signal."""
 
 
@@ -25,7 +26,8 @@ class Schema(Value):
     """One example: its kind, shape and type, and where its numbers lie.
 
     Args:
-        kind: "image" (H, W) or (H, W, C), "signal" (T,) or (T, C), "table" (d,), or "array" (any other shape).
+        kind: "image" (H, W) or (H, W, C), "signal" (T,) or (T, C), "table" (d,), "text" (T,), or "array" (any other
+            shape).
         shape: the shape of one example.
         dtype: NumPy's name of the type, e.g. "uint8".
         low, high: the ends of the lattice; without one, the smallest and largest finite entry seen.
@@ -38,6 +40,7 @@ class Schema(Value):
         columns: what each column of a table of several kinds holds; None where all entries are alike.
         classes: the names of the labels.
         view: how recordings became rows, such as ``LogMel(8000, 0.5, 40, 256)``.
+        tokens: of text, what symbols its numbers stand for.
 
     Example:
         >>> schema = Schema("image", (28, 28), "uint8", 0.0, 255.0, 256)
@@ -58,6 +61,7 @@ class Schema(Value):
     columns: tuple[Column, ...] | None = field(default=None, kw_only=True)
     classes: tuple[str | int, ...] | None = field(default=None, kw_only=True)
     view: Any = field(default=None, kw_only=True)
+    tokens: Tokens | None = field(default=None, kw_only=True)
 
     @property
     def discrete(self) -> bool:
@@ -128,6 +132,9 @@ class Schema(Value):
         gaps = ", with missing values" if self.has_missing else ""
         if self.columns is not None:
             return f"rows of {self.size} column{'s' * (self.size > 1)}: {self.values}{gaps}"
+        if self.tokens is not None:
+            different = self.tokens.size - 1 - (self.tokens.unknown is not None)
+            return f"strings of up to {self.size} {self.tokens.name}, {different} different ones"
         sizes = "x".join(map(str, self.shape))
         kinds = {
             "image": f"{sizes} images",

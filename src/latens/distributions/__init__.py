@@ -36,6 +36,7 @@ from latens.distributions.multivariate import FullNormal, MultivariateNormal
 from latens.distributions.poincare import BallNormal, PoincareNormal, standard_poincare
 from latens.distributions.product import Columns, Product
 from latens.distributions.residual import Planar, Radial, Sylvester
+from latens.distributions.sequences import CausalSymbols, IndependentSymbols, StringDistribution, Strings
 from latens.distributions.sphere import SphereNormal, SphereUniform, VonMisesFisher
 from latens.distributions.spline import Spline
 from latens.distributions.totals import GivenTotal, Multinomial, MultinomialCounts
@@ -50,6 +51,7 @@ __all__ = [
     "Beta",
     "Bijection",
     "Categorical",
+    "CausalSymbols",
     "Classes",
     "Codes",
     "Columns",
@@ -65,6 +67,7 @@ __all__ = [
     "Family",
     "FullNormal",
     "GivenTotal",
+    "IndependentSymbols",
     "Inverse",
     "Laplace",
     "LowerUpper",
@@ -90,6 +93,8 @@ __all__ = [
     "SphereNormal",
     "SphereUniform",
     "Spline",
+    "StringDistribution",
+    "Strings",
     "StudentT",
     "Sylvester",
     "Transformed",

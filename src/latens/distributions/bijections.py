@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Size, Tensor
 
@@ -263,7 +264,7 @@ class Transformed(Distribution):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p_base(f(x)) + log |det df/dx|."""
-        rows = torch.broadcast_shapes(x.shape[: x.ndim - len(self.event_shape)], self.batch_shape)
+        rows = np.broadcast_shapes(x.shape[: x.ndim - len(self.event_shape)], self.batch_shape)
         z, log_det = self.to_base(x.expand(*rows, *self.event_shape))
         return self.base.log_prob(z) + log_det
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, distributions
 
@@ -26,7 +27,7 @@ class _LogBernoulli(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, logits: Tensor) -> Tensor:
         ctx.save_for_backward(x, logits)
-        shape = torch.broadcast_shapes(x.shape, logits.shape)
+        shape = np.broadcast_shapes(x.shape, logits.shape)
         x, logits, out = x.expand(shape), logits.expand(shape), logits.new_empty(shape)
         for block in blocks(shape, logits):
             some = logits[block].clamp(-LARGEST, LARGEST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions.kl import register_kl
@@ -27,7 +28,7 @@ class CategoricalElement(Univariate):
     def log_prob(self, x: Tensor) -> Tensor:
         """The log mass of the class with index x."""
         index = x.long().unsqueeze(-1)
-        shape = torch.broadcast_shapes(index.shape[:-1], self.batch_shape)
+        shape = np.broadcast_shapes(index.shape[:-1], self.batch_shape)
         table = self.log_probs.expand(*shape, -1)
         return table.gather(-1, index.expand(*shape, 1)).squeeze(-1)
 

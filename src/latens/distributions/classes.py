@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Size, Tensor
 
@@ -39,7 +40,7 @@ class Classes(Distribution):
 
     def given(self, known: Tensor) -> Classes:
         """The same where the class is not known; all mass at it where it is."""
-        return Classes(self.log_probs.expand(torch.broadcast_shapes(self.log_probs.shape, known.shape)), known)
+        return Classes(self.log_probs.expand(np.broadcast_shapes(self.log_probs.shape, known.shape)), known)
 
     def enumerate(self) -> Tensor:
         """Every value, ``(C, *batch, C)``."""

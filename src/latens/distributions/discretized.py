@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -35,7 +36,7 @@ class _LogCell(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, loc: Tensor, log_scale: Tensor, lower: Tensor, upper: Tensor, narrowest: float) -> Tensor:
-        shape = torch.broadcast_shapes(loc.shape, log_scale.shape, lower.shape)
+        shape = np.broadcast_shapes(loc.shape, log_scale.shape, lower.shape)
         given = [t.expand(shape) for t in (loc, log_scale, lower, upper)]
         log_mass, *slopes = (loc.new_empty(shape) for _ in range(3 if any(ctx.needs_input_grad) else 1))
         for block in blocks(shape, loc):

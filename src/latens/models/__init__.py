@@ -9,7 +9,7 @@ from latens.models.base import Choose, Model
 from latens.models.code_prior import AutoregressiveCodes
 from latens.models.codebook import FiniteScalar, VectorQuantised
 from latens.models.codes import CodeAutoencoder, Coder, GumbelSoftmax, UniformCodes, code_posterior
-from latens.models.conditional import Conditional, ConditionalDistribution, Free, StandardNormal
+from latens.models.conditional import CausalDistribution, Conditional, ConditionalDistribution, Free, StandardNormal
 from latens.models.draw import Draw, Latent, draw
 from latens.models.fitted import FittedDistribution, Reprised
 from latens.models.flow import Explicit, NormalizingFlow
@@ -32,6 +32,7 @@ from latens.models.wrapped import Wrapped, unwrapped
 
 __all__ = [
     "AutoregressiveCodes",
+    "CausalDistribution",
     "Choose",
     "CodeAutoencoder",
     "Coder",

@@ -14,8 +14,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from latens.distributions import Distribution, Family, standard_normal
-from latens.nn import Site, Spec, view_of
+from latens.distributions import CausalSymbols, Distribution, Family, Strings, standard_normal
+from latens.nn import Decoder, SequenceNetwork, Site, Spec, view_of
 from latens.utils.errors import InputError
 
 Shape = tuple[int, ...]
@@ -94,9 +94,10 @@ class NetworkDistribution(_Shared):
         c_shape: Shape,
         view: nn.Module | None = None,
         events: Tensor | None = None,
+        reads_text: bool = False,
     ) -> None:
         super().__init__(family, event_shape, events)
-        self.network = network
+        self.network, self.reads_text = network, reads_text
         self.view = view
         self.c_shape = c_shape
         self.param_shape = tuple(family.param_shape(event_shape))
@@ -117,9 +118,44 @@ class NetworkDistribution(_Shared):
         axes = len(self.c_shape)
         seen = c if self.view is None else self.view(c, observed)
         batch = c.shape[: c.ndim - axes]
-        seen = join(seen, context, axes)
+        seen = seen if self.reads_text else join(seen, context, axes)
         params = self.network(seen.flatten(0, len(batch) - 1) if len(batch) != 1 else seen)
         return params.to(c.dtype).reshape(*batch, *self.param_shape)
+
+
+class CausalDistribution(ConditionalDistribution):
+    """p(x | c) = prod_t p(x_t | x_1 .. x_{t-1}, c), by a network that reads x too: ``Conditional(Strings(n), GRU())``.
+
+    Args:
+        network: a specification of the causal network.
+        family: which says how many symbols there are.
+        length: of a row.
+        context: how many numbers c is, with the context beside it.
+        events: a first batch, whose frequencies it begins with.
+    """
+
+    origin: Tensor
+
+    def __init__(
+        self, network: SequenceNetwork, family: Strings, length: int, context: int, events: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.family, self.length = family, length
+        self.network: Decoder = network.decoder(family.symbols, length, context)
+        self.register_buffer("origin", torch.zeros(0), persistent=False)
+        if events is not None:
+            self.network.output.begin(family.frequencies(events))
+
+    def forward(
+        self, c: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
+    ) -> CausalSymbols:
+        """The strings given c and the context, whose leading axes are the batch shape."""
+        given = (self.origin if context is None else context) if c is None else join(c, context, 1)
+        return CausalSymbols(self.network, given, self.length)
+
+    def settled(self, c: Tensor, context: Tensor | None = None) -> CausalSymbols:
+        """The same: nothing follows a batch."""
+        return self(c, context=context)
 
 
 class FreeDistribution(_Shared):
@@ -177,20 +213,31 @@ class Conditional(Spec):
     family: Family
     network: Spec | nn.Module
 
-    def build(self, site: Site) -> NetworkDistribution:
+    def build(self, site: Site) -> NetworkDistribution | CausalDistribution:
         """A network for ``context_shape`` (and the context beside it) that gives the family's parameters."""
+        if isinstance(self.family, Strings) and isinstance(self.network, SequenceNetwork):
+            size = sum(prod(shape) for shape in (site.context_shape, site.beside) if shape is not None)
+            return CausalDistribution(self.network, self.family, site.event_shape[0], size, site.events)
         params = tuple(self.family.param_shape(site.event_shape))
         c_shape = site.context_shape or ()
         view = view_of(site)
         seen = c_shape if view is None else view.shape
+        inside = seen if site.symbols else joined(seen, site.beside)
         network = self.network
         if isinstance(network, Spec):
-            inside = joined(seen, site.beside)
-            network = network.build(Site(params, inside, site.batch, modules=site.modules))
+            _check_reads(network, site)
+            network = network.build(Site(params, inside, site.batch, modules=site.modules, symbols=site.symbols))
         else:
             network = copy.deepcopy(network)
-            _check_own(network, joined(seen, site.beside), params)
-        return NetworkDistribution(network, self.family, site.event_shape, c_shape, view, site.events)
+            _check_own(network, inside, params)
+        text = site.symbols is not None
+        return NetworkDistribution(network, self.family, site.event_shape, c_shape, view, site.events, text)
+
+
+def _check_reads(network: Spec, site: Site) -> None:
+    """Refuses a network of numbers where text is read."""
+    if site.symbols is not None and not isinstance(network, SequenceNetwork):
+        raise InputError(f"Text is read by a network such as GRU() or Transformer(); got {network}.")
 
 
 @torch.no_grad()

@@ -206,11 +206,13 @@ class Hierarchy(Spec):
 
     def model(self, family: Family, site: Site) -> Hierarchical:
         """The model of x ``site.event_shape``, of which ``site.batch`` is a first batch."""
+        if family.support == "symbols":
+            raise InputError(f"{self} describes numbers; of text use one vector of latents, as VAE(latents=32) does.")
         x_shape = site.event_shape
         numbers = tuple(family.param_shape(x_shape))
         ladder = self.build(Site(numbers, x_shape, site.batch, beside=site.beside, categories=site.categories))
         likelihood = Conditional(family, nn.Identity()).build(Site(x_shape, numbers, events=site.batch))
-        return Hierarchical(ladder, likelihood, self.shapes(x_shape))
+        return Hierarchical(ladder, likelihood, self.shapes(x_shape))  # type: ignore[arg-type]
 
     def _blocks(self, layer: Layer, width: int, levels: int) -> list[Residual]:
         gain = (levels * max(1, self.blocks)) ** -0.5

@@ -3,6 +3,7 @@
 from latens.neural.autoencoder import AutoEncoder
 from latens.neural.base import NeuralDensity
 from latens.neural.flow import Flow
+from latens.neural.language import LanguageModel
 from latens.neural.latent import LatentDensity, PosteriorCollapse
 from latens.neural.saving import load
 from latens.neural.semi import SemiSupervisedVAE
@@ -12,6 +13,7 @@ __all__ = [
     "VAE",
     "AutoEncoder",
     "Flow",
+    "LanguageModel",
     "LatentDensity",
     "NeuralDensity",
     "PosteriorCollapse",

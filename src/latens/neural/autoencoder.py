@@ -89,7 +89,7 @@ class AutoEncoder(LatentDensity):
         self.verbose = verbose
 
     def _objective(self) -> Objective:
-        return self.objective
+        return self.objective or Distortion()
 
     def _build(self, site: Site) -> Model:
         return build(site, self.settings_, Delta(), StandardNormal())

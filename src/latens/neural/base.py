@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from latens.data import Schema, Source, load
+from latens.data import Schema, Source, load, strings_of
 from latens.data.frames import is_frame
 from latens.data.table import TableSource, told
 from latens.density import DensityEstimator
@@ -130,7 +130,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         """Learns p(x), or p(x | y) where ``condition="y"``.
 
         Args:
-            X: an array ``(n, d)``, images ``(n, H, W)`` or ``(n, H, W, C)``, a frame, a path, or a built-in name.
+            X: an array ``(n, d)``, images ``(n, H, W)`` or ``(n, H, W, C)``, a frame, strings, a path, or a built-in
+                name.
             y: ``(n,)``, what is conditioned on; ignored unless asked for.
 
         Raises:
@@ -274,7 +275,10 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         """The latent point of each row: ``(n, latents)``."""
 
     def inverse_transform(self, Z: Any, y: Any = None) -> Any:
-        """The row at each latent point ``(n, latents)``, E[x | z]: in the shape, dtype and range of what was fitted."""
+        """The row at each latent point ``(n, latents)``, E[x | z]: in the shape, dtype and range of what was fitted.
+
+        Of text it is a string, written greedily.
+        """
         check_is_fitted(self)
         points = self._points(Z)
         context = self._context(y, len(points))
@@ -288,7 +292,9 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         return self._told(np.concatenate(out))
 
     def _told(self, rows: np.ndarray) -> Any:
-        """Rows as they are; where numbers stand for cells of several kinds, the frame of these."""
+        """Rows as they are; strings where numbers stand for text, and the frame where they stand for other cells."""
+        if self.schema_.tokens is not None:
+            return strings_of(rows, self.schema_)
         return rows if self.schema_.columns is None else framed(self._frame, rows, self.schema_.columns)
 
     def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None) -> Any:
@@ -316,7 +322,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
                 end = min(start + self._block, n)
                 beside = None if context is None else torch.from_numpy(context[start:end]).to(self._device)
                 parts.append(self.units_.inverse(draw(end - start, beside), drawn=drawn))
-        return framed(self._frame, np.concatenate(parts), self.schema_.columns)
+        rows = np.concatenate(parts)
+        return framed(self._frame, rows, self.schema_.columns) if self.schema_.tokens is None else self._told(rows)
 
     @abstractmethod
     def _drawn(self, n: int, context: Tensor | None) -> Tensor:

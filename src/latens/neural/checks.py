@@ -11,7 +11,7 @@ from torch import nn
 from latens.distributions import Family
 from latens.models import Hierarchy
 from latens.models.flow import LAYERS
-from latens.nn import MLP, Spec
+from latens.nn import MLP, SequenceNetwork, Spec
 from latens.objectives import Objective, Players
 from latens.training import Schedule
 from latens.utils.errors import InputError
@@ -73,7 +73,17 @@ def _condition(name: str, value: Any) -> None:
 
 
 _OPEN = {"latents", "likelihood", "prior", "encoder", "decoder", "condition", "epochs", "batch_size"}
-_OPEN |= {"hierarchy", "learning_rate", "clip", "patience", "device", "transforms", "network", "classifier"}
+_OPEN |= {
+    "hierarchy",
+    "objective",
+    "learning_rate",
+    "clip",
+    "patience",
+    "device",
+    "transforms",
+    "network",
+    "classifier",
+}
 _CHECKS: dict[str, Check] = {
     "latents": _number(integer=True),
     "posterior": _a((Family, Spec), "a family such as Normal('element')"),
@@ -88,7 +98,7 @@ _CHECKS: dict[str, Check] = {
     "transforms": _number(integer=True),
     "kind": lambda name, value: check_choice(name, value, tuple(LAYERS)),
     "bins": _number(integer=True, zero=True),
-    "network": _a(MLP, "a perceptron such as MLP((128, 128))"),
+    "network": _a((MLP, SequenceNetwork), "a perceptron such as MLP((128, 128)), or of text GRU()"),
     "condition": _condition,
     "epochs": _number(integer=True),
     "batch_size": _number(integer=True),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from latens.data import Schema, Source
 from latens.models import Model, clamp, sample
+from latens.neural.continuation import _taken
 from latens.neural.scoring import block_shape, by_block, draws, seen
 from latens.neural.units import Units
 from latens.utils.errors import InputError
@@ -100,8 +101,3 @@ def check_factorises(model: Model, context: np.ndarray | None, device: torch.dev
 def _wide(t: Tensor, like: Tensor) -> Tensor:
     """t with as many axes as ``like``."""
     return t.reshape(*t.shape, *[1] * (like.ndim - t.ndim))
-
-
-def _taken(value: Tensor, index: Tensor) -> Tensor:
-    """value[index[i, b], b], ``(K, B, *) -> (n, B, *)``."""
-    return value.gather(0, _wide(index, value).expand(*index.shape, *value.shape[2:]))

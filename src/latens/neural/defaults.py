@@ -21,9 +21,11 @@ from latens.distributions import (
     NegativeBinomial,
     Normal,
     Product,
+    Strings,
 )
-from latens.nn import MLP, Conv, Spec
-from latens.training import Cosine, Schedule
+from latens.nn import GRU, MLP, Conv, SequenceNetwork, Spec
+from latens.objectives import ELBO, Distortion, FreeBits
+from latens.training import Cosine, Linear, Schedule
 
 CELLS = 32
 """Into so many cells the values of a long column are put, at most."""
@@ -41,6 +43,8 @@ def likelihood(schema: Schema, n: int) -> Choice:
     """p(x | z): a mass where the values are levels, a density where they are real."""
     if schema.columns is not None:
         return Choice(_heads(schema.columns, n), "a head for each column, by its kind")
+    if schema.tokens is not None:
+        return Choice(Strings(schema.tokens.size), f"text: {schema.tokens.name} one after another, then the end")
     if schema.levels == 2:
         return Choice(Bernoulli(), "two levels")
     if schema.counts:
@@ -86,6 +90,8 @@ def latents(schema: Schema, n: int) -> Choice:
     for every fifty images.
     """
     size = math.prod(schema.shape)
+    if schema.kind == "text":
+        return Choice(16 if n < 10_000 else 32, f"{n} strings")
     if schema.kind == "table":
         return Choice(max(2, min(32, (size + 1) // 2)), f"half of {size} columns")
     value = min(16 if size <= 256 else 32 if size <= 1024 else 64, max(8, 2 ** int(math.log2(max(n, 50) / 50))))
@@ -98,8 +104,21 @@ def levels(shapes: Sequence[tuple[int, ...]]) -> Choice:
     return Choice(sum(map(math.prod, shapes)), f"{told}, from the top")
 
 
+def objective(schema: Schema) -> Choice:
+    """The bound itself; of text with what keeps its latents in use.
+
+    A decoder that reads what it has written can do without z, and will, unless z is cheap until it has become useful.
+    """
+    if schema.kind == "text":
+        value = Distortion() + Linear(0.0, 1.0, until=0.3) * FreeBits(0.25)
+        return Choice(value, "the bound, with a rate that grows and is partly free: text would do without z")
+    return Choice(ELBO(), "the bound of log p(x) itself")
+
+
 def network(schema: Schema) -> Choice:
     """Convolutions where there is room for them."""
+    if schema.kind == "text":
+        return Choice(GRU(), "text, read and written symbol after symbol")
     if schema.kind == "image" and min(schema.shape[:2]) >= 12:
         side = min(schema.shape[:2])
         levels = 1 if side <= 40 else 2 if side <= 80 else 3
@@ -136,6 +155,7 @@ def batch_size(n: int, spec: Spec | Any) -> Choice:
 def epochs(n: int, batch: int, spec: Spec | Any) -> Choice:
     """A budget of steps, fewer where each costs more, and at least 10 epochs; early stopping may end it sooner."""
     steps = max(3_000, 10_000 // len(spec.channels)) if isinstance(spec, Conv) else 12_000
+    steps = 6_000 if isinstance(spec, SequenceNetwork) else steps
     value = max(10, min(1000, round(steps * batch / max(n, batch))))
     return Choice(value, f"about {max(1, n // batch) * value} steps")
 
@@ -143,7 +163,7 @@ def epochs(n: int, batch: int, spec: Spec | Any) -> Choice:
 def learning_rate(spec: Spec | Any, steps: int) -> Choice:
     """A rise, then a cosine down to a hundredth; without the rise, the first steps can throw a deep network far."""
     rise = round(min(0.3, max(0.02, 200 / steps)), 3)
-    peak = 2e-3 if isinstance(spec, Conv) else 1e-3
+    peak = 2e-3 if isinstance(spec, (Conv, SequenceNetwork)) else 1e-3
     schedule: Schedule = Cosine(peak, peak / 100, rise)
     return Choice(schedule, f"rises over the first {100 * rise:g} % of training, then falls to a hundredth")
 

@@ -216,7 +216,10 @@ class LatentDensity(NeuralDensity):
         return self.model_(clamp(self._cut(z)), context=context).location
 
     def reconstruct(self, X: Any, y: Any = None) -> Any:
-        """E[x | z] at the posterior mean of each row: what passes through the latent space."""
+        """E[x | z] at the posterior mean of each row, what passes through the latent space; of text, strings.
+
+        A string is written greedily: the most probable symbol after those written.
+        """
 
         def rebuilt(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
             u, observed, _ = seen(self.units_, x)

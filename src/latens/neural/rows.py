@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from latens.data import Source, Subset
+from latens.data.text import is_documents
 from latens.training import Batches, ResidentBatches, StreamingBatches
 from latens.utils.errors import InputError
 
@@ -134,7 +135,7 @@ def seed_of(random_state: Any) -> int:
 def is_table(X: Any) -> bool:
     """Whether this is a table, to be told apart from images, files and sources."""
     try:
-        return not isinstance(X, (str, Path, Source)) and np.asarray(X).ndim <= 2
+        return not isinstance(X, (str, Path, Source)) and not is_documents(X) and np.asarray(X).ndim <= 2
     except ValueError:
         return False
 

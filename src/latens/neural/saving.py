@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from latens.data import Own, Schema
 from latens.density.storage import file_of, pack, restored
 from latens.neural.base import NeuralDensity
 from latens.neural.columns import restored as restored_units
@@ -100,8 +102,8 @@ def load(path: str | Path, *, device: str | None = None, **own: Any) -> Any:
     Args:
         path: a file, or a run folder.
         device: where to put it; the GPU if there is one.
-        own: what was the user's own, supplied again: an encoder or decoder, whose weights come from the file, or a
-            prior, posterior, likelihood or objective of a class that the library does not know.
+        own: what was the user's own, supplied again: an encoder or decoder, whose weights come from the file, a
+            tokenizer, or a prior, posterior, likelihood or objective of a class that the library does not know.
 
     Raises:
         InputError: no such file, not a model, damaged, or written by a newer version.
@@ -120,10 +122,12 @@ def _assembled(
         estimator = read(notes["estimator"])
         if not isinstance(estimator, NeuralDensity):
             raise TypeError(f"{notes['estimator'][:80]} is no estimator with a network")
+        tokenizer = own.pop("tokenizer", None)
         _supply(estimator, json.loads(notes[_OWN]), own, path)
         estimator.device = device
         for name, value in read(notes["fitted"]).items():
             setattr(estimator, name, np.asarray(value, dtype=object) if name == _SKLEARN[1] else value)
+        estimator.schema_ = _with_tokenizer(estimator.schema_, tokenizer, path)
         _rebuild(estimator, arrays, notes, path)
     except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} does not hold a whole model: {' '.join(str(error).split())[:200]}") from error
@@ -139,6 +143,15 @@ def _supply(estimator: NeuralDensity, names: list[str], own: dict[str, Any], pat
         )
     for name, value in own.items():
         setattr(estimator, name, value)
+
+
+def _with_tokenizer(schema: Schema, tokenizer: Any, path: Path) -> Schema:
+    """The schema with the user's own tokenizer, where it was fitted with one."""
+    if not isinstance(schema.tokens, Own):
+        return schema
+    if tokenizer is None:
+        raise InputError(f"{path} reads text through a tokenizer of your own; supply it again: tokenizer=...")
+    return replace(schema, tokens=schema.tokens.with_tokenizer(tokenizer))
 
 
 def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dict[str, str], path: Path) -> None:

@@ -13,6 +13,7 @@ from latens.distributions import noise
 from latens.models import Draw, Model, draw, locate
 from latens.neural.rows import tensor as as_tensor
 from latens.neural.units import Units
+from latens.nn.sequences import reaches
 from latens.utils.errors import InputError
 from latens.utils.random import row_streams
 
@@ -30,9 +31,22 @@ def blocks(n: int, size: int) -> Iterator[np.ndarray]:
         yield np.minimum(np.arange(start, start + size), n - 1)
 
 
+def alike(source: Source, size: int) -> Iterator[np.ndarray]:
+    """Indices in blocks; strings with others that reach as far, so that what a row meets depends on it alone."""
+    if source.schema.tokens is None:
+        yield from blocks(len(source), size)
+        return
+    far = np.concatenate([reaches(as_tensor(rows)).numpy() for rows in source.batches(_DRAWS)])
+    for reach in np.unique(far):
+        here = np.flatnonzero(far == reach)
+        yield from (here[indices] for indices in blocks(len(here), size))
+
+
 def block_shape(units: Units, samples: int) -> tuple[int, int]:
     """(rows, draws) of a block: a function of the model and the number of samples, never of the data."""
     elements = max(_WIDTH, int(np.prod(units.event_shape)))
+    if units.schema.tokens is not None:
+        elements = _WIDTH * units.schema.size
     rows = int(np.clip(_ELEMENTS // (8 * elements), 1, np.clip(_DRAWS // samples, 8, 256)))
     return rows, int(np.clip(_ELEMENTS // (rows * elements), 1, samples))
 
@@ -54,7 +68,7 @@ def by_block(
     All of it has one place from the first block on: results left between large tensors would keep those in memory.
     """
     out: np.ndarray | None = None
-    for indices in blocks(len(source), size):
+    for indices in alike(source, size):
         rows = as_fitted(validate(source.take(indices), schema, missing=missing), schema)
         beside = None if context is None else torch.from_numpy(context[indices]).to(device)
         keep = np.unique(indices)
@@ -95,9 +109,15 @@ def draws(
 
 
 def squared_error(model: Model, units: Units, rows: np.ndarray, tensor: Tensor, context: Tensor | None) -> Tensor:
-    """The mean of (x - E[x | z])^2 over the observed entries, at the posterior mean of z, ``(B,)`` squared units."""
+    """The mean of (x - E[x | z])^2 over the observed entries, at the posterior mean of z, ``(B,)`` squared units.
+
+    Of strings it is the share of places where another symbol comes back, up to the end of the longer of the two.
+    """
     x, observed, _ = seen(units, tensor)
     rebuilt = units.inverse(locate(model, x, observed=observed, context=context)[1].location)
+    if units.schema.tokens is not None:
+        filled = (rows != 0) | (rebuilt != 0)
+        return torch.from_numpy((rows != rebuilt).sum(1) / filled.sum(1).clip(1))
     difference = (rows.astype(np.float64) - rebuilt.astype(np.float64)).reshape(len(rows), -1)
     if observed is None:
         return torch.from_numpy(np.square(difference).mean(1))

@@ -112,8 +112,8 @@ class SemiSupervisedVAE(LatentDensity):
 
     # -- fitting ------------------------------------------------------------------------------------------------
 
-    def _objective(self) -> Objective | Players:
-        return self.objective
+    def _objective(self) -> Objective:
+        return self.objective or ELBO()
 
     def _defaults(self, schema: Schema, n: int, settings: dict[str, Any]) -> Defaults:
         return {**super()._defaults(schema, n, settings), "classifier": lambda: defaults.network(schema)}
@@ -128,7 +128,7 @@ class SemiSupervisedVAE(LatentDensity):
                 f"SemiSupervisedVAE expects a likelihood of its own scale, such as Normal('shared'); got {family}, "
                 "whose scale would follow classes of no mass."
             )
-        if isinstance(self.objective, Players):
+        if isinstance(self._objective(), Players):
             raise InputError("SemiSupervisedVAE expects one objective, such as ELBO(); got one for each player.")
         if not isinstance(self.posterior, Family):
             raise InputError(
@@ -150,7 +150,7 @@ class SemiSupervisedVAE(LatentDensity):
         share = known.double().sum(0) + 1.0
         model.log_frequency.copy_((share / share.sum()).log())  # type: ignore[operator]
         size = min(self.settings_["batch_size"], len(known))
-        return LabelledTask(model, self.objective, self.units_, len(rows), labelled, known, self.alpha, size)
+        return LabelledTask(model, self._objective(), self.units_, len(rows), labelled, known, self.alpha, size)
 
     def _finish(self, task: Task, rows: Any) -> None:
         super()._finish(task, rows)
@@ -254,5 +254,7 @@ class LabelledTask(Task):
 def assemble(inner: VariationalAutoencoder, classifier: Spec, site: Site) -> SemiSupervised:
     """The parts of a conditional VAE with a classifier beside them."""
     (classes,) = site.beside or (0,)
-    q_y = classifier.build(Site((classes,), site.event_shape, site.batch, categories=site.categories))
+    symbols = getattr(inner.likelihood.family, "symbols", None)
+    shown = Site((classes,), site.event_shape, site.batch, categories=site.categories, symbols=symbols)
+    q_y = classifier.build(shown)
     return SemiSupervised(q_y, inner.posterior, inner.likelihood, inner.prior, classes)  # type: ignore[arg-type]

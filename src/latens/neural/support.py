@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from latens.data import Column, Schema
 from latens.data.table import refuse_other_than_numbers
-from latens.distributions import Categorical, DiscretizedLogistic, Family, MixtureOf, Product
+from latens.distributions import Categorical, DiscretizedLogistic, Family, MixtureOf, Product, Strings
 from latens.neural import defaults
 from latens.neural.columns import product_of, varying
 from latens.utils.errors import InputError
@@ -85,6 +85,10 @@ def _has_classes(schema: Schema, family: Family) -> bool:
     return isinstance(family, Categorical) and schema.levels is not None and schema.levels <= family.n
 
 
+def _has_symbols(schema: Schema, family: Family) -> bool:
+    return isinstance(family, Strings) and schema.tokens is not None and schema.tokens.size <= family.symbols
+
+
 def _counts(schema: Schema, family: Family) -> bool:
     return schema.discrete and schema.support[0] >= 0 and schema.step == 1
 
@@ -101,5 +105,6 @@ _SUPPORTS: dict[str, tuple[str, _Check]] = {
     "unit": ("values in [0, 1]", _in_unit),
     "sphere": ("points on a sphere, as latents may be and rows are not", lambda schema, family: False),
     "ball": ("points of a ball, as latents may be and rows are not", lambda schema, family: False),
+    "symbols": ("text, of no more symbols than it has", _has_symbols),
     "open unit": ("values in [0, 1]", _in_unit),
 }

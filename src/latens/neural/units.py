@@ -168,7 +168,7 @@ def units_for(source: Source, family: Family) -> Units:
     low, high = schema.support
     if family.support == "lattice":
         shift, scale = (low + high) / 2, (high - low) / 2
-    elif family.support in ("binary", "counts", "classes"):
+    elif family.support in ("binary", "counts", "classes", "symbols"):
         shift, scale = (low, schema.step) if schema.levels else (0.0, 1.0)
     elif family.support in ("unit", "open unit"):
         closed = family.support == "unit"

@@ -25,12 +25,13 @@ from latens.neural import defaults
 from latens.neural.base import Defaults
 from latens.neural.codes import check_codes, check_draws
 from latens.neural.completion import check_factorises, expected, sampled
+from latens.neural.continuation import continued
 from latens.neural.latent import LatentDensity, Scored
 from latens.neural.rows import seed_of
 from latens.neural.scoring import log_likelihood
 from latens.neural.units import event_shape
 from latens.nn import Site, Spec
-from latens.objectives import ELBO, Objective, Players
+from latens.objectives import Objective, Players
 from latens.training import Schedule
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
@@ -49,7 +50,8 @@ class VAE(LatentDensity):
         posterior: the family of q(z | x); its parameters come from the encoder.
         likelihood: the family of p(x | z); its parameters come from the decoder.
         prior: p(z); StandardNormal() if None, UniformCodes() for a posterior over codes.
-        objective: what is minimised, such as ``Distortion() + 4.0 * Rate()``; ``Players(...)`` for one a part.
+        objective: what is minimised, such as ``Distortion() + 4.0 * Rate()``; ``Players(...)`` for one a part; ELBO()
+            if None, but for text.
         encoder, decoder: a network specification, or an ``nn.Module`` of your own, which is copied.
         hierarchy: several levels of latents, such as ``Ladder((32, 16, 8))`` or ``ConvLadder((1, 4), (32, 64))``, in
             place of latents, posterior, prior, encoder and decoder.
@@ -82,7 +84,7 @@ class VAE(LatentDensity):
         posterior: Family | Spec = Normal("element"),
         likelihood: Family | None = None,
         prior: Spec | None = None,
-        objective: Objective | Players = ELBO(),
+        objective: Objective | Players | None = None,
         encoder: Network = None,
         decoder: Network = None,
         hierarchy: Hierarchy | None = None,
@@ -125,11 +127,12 @@ class VAE(LatentDensity):
         self.verbose = verbose
 
     def _objective(self) -> Objective | Players:
-        return self.objective
+        return self.settings_["objective"]
 
     def _defaults(self, schema: Schema, n: int, settings: dict[str, Any]) -> Defaults:
+        objective = {"objective": lambda: defaults.objective(schema)}
         if self.hierarchy is None:
-            return super()._defaults(schema, n, settings)
+            return {**objective, **super()._defaults(schema, n, settings)}
         also = [name for name in ("latents", "prior", "encoder", "decoder") if getattr(self, name) is not None]
         if also or self.posterior != Normal("element"):
             raise InputError(
@@ -138,6 +141,7 @@ class VAE(LatentDensity):
             )
         shapes = self.hierarchy.shapes(event_shape(schema))
         return {
+            **objective,
             "likelihood": lambda: defaults.likelihood(schema, n),
             "latents": lambda: defaults.levels(shapes),
             **self._pace(n, self.hierarchy.network, settings),
@@ -146,7 +150,7 @@ class VAE(LatentDensity):
     def _build(self, site: Site) -> Model:
         if self.hierarchy is not None:
             return self.hierarchy.model(self.settings_["likelihood"], site)
-        check_draws(self.posterior, self.objective.samples)
+        check_draws(self.posterior, self._objective().samples)
         natural = UniformCodes() if isinstance(self.posterior, Coder) else StandardNormal()
         return build(site, self.settings_, self.posterior, self.prior or natural)
 
@@ -200,6 +204,7 @@ class VAE(LatentDensity):
     ) -> Any:
         """E[x_m | x_o]: rows whose missing entries (NaN) are filled in, given the observed ones, which do not change.
 
+        A string is taken as the beginning of one, and gone on with: greedily, or in n draws of p(x | the beginning).
         Both are estimated with draws of z weighted by p(x_o, z) / q(z | x_o), and are exact as k grows.
 
         Args:
@@ -233,6 +238,10 @@ class VAE(LatentDensity):
             check_positive("n", n, integer=True)
         context = self._context(y if y is not None else source.labels, len(source))
         seed = self.seed_ if random_state is None else seed_of(random_state)
+        if self.schema_.tokens is not None:
+            model = (self._model, self.units_, self.schema_, source, context)
+            rows = continued(*model, n or 0, k, seed, self._device)
+            return [self._told(drawn) for drawn in rows] if n else self._told(rows[0])
         check_factorises(self.model_, context, self._device)
         model = (self._model, self.units_, self.schema_, source, context)
         if n is None:
@@ -254,7 +263,15 @@ def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior:
         Site(x_shape, seen, events=site.batch, beside=beside)
     )
     modules: dict[str, nn.Module] = {"likelihood": likelihood}
-    inference = Site(z_shape, x_shape, site.batch, modules=modules, beside=beside, categories=site.categories)
+    inference = Site(
+        z_shape,
+        x_shape,
+        site.batch,
+        modules=modules,
+        beside=beside,
+        categories=site.categories,
+        symbols=getattr(settings["likelihood"], "symbols", None),
+    )
     if isinstance(base, Coder):
         modules["posterior"] = code_posterior(base, settings["encoder"], latents, inference)
     else:

@@ -8,6 +8,20 @@ from latens.nn.base import Site, Spec
 from latens.nn.conv import Conv
 from latens.nn.masked import MaskedMLP
 from latens.nn.mlp import MLP
+from latens.nn.sequences import GRU, Decoder, SequenceNetwork, Transformer
 from latens.nn.view import TableView, View, view_of
 
-__all__ = ["MLP", "Conv", "MaskedMLP", "Site", "Spec", "TableView", "View", "view_of"]
+__all__ = [
+    "GRU",
+    "MLP",
+    "Conv",
+    "Decoder",
+    "MaskedMLP",
+    "SequenceNetwork",
+    "Site",
+    "Spec",
+    "TableView",
+    "Transformer",
+    "View",
+    "view_of",
+]

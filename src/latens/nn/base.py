@@ -27,6 +27,7 @@ class Site:
         modules: the modules already built, by name ("likelihood", "posterior", "prior").
         beside: the shape of the context given beside ``context_shape`` to a conditional density; None without one.
         categories: how many each element of what it is given has, 0 of a number; None where all are numbers.
+        symbols: where the module is given text, of how many symbols that is; None where it is given numbers.
     """
 
     event_shape: Shape
@@ -36,6 +37,7 @@ class Site:
     modules: Mapping[str, nn.Module] = field(default_factory=lambda: MappingProxyType({}))
     beside: Shape | None = None
     categories: tuple[int, ...] | None = None
+    symbols: int | None = None
 
 
 class Spec(Value, ABC):

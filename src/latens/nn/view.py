@@ -93,7 +93,7 @@ class TableView(nn.Module):
 
 
 def view_of(site: Site) -> View | TableView | None:
-    """What a network that is given ``site.batch`` sees of it; None where no batch is known."""
-    if site.batch is None:
+    """What a network that is given ``site.batch`` sees of it; None where no batch is known, or it is text."""
+    if site.batch is None or site.symbols is not None:
         return None
     return View(site.batch) if site.categories is None else TableView(site.batch, site.categories)
