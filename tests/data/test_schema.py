@@ -173,6 +173,7 @@ def test_a_description_is_plain():
     assert schema.describe() == {
         "kind": "image",
         "shape": [6, 5],
+        "measured": "the data as given",
         "dtype": "uint8",
         "range": [0.0, 255.0],
         "values": "256 levels from 0 to 255",

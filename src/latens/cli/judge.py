@@ -35,7 +35,10 @@ def evaluate(path: str, data: str, k: int | None) -> Answer:
             figures = judge(estimator, source, k=k).as_dict()
         else:
             figures = plain.evaluate(estimator, source, k)
-    return Answer({"data": data, **figures}, [("examples", str(figures["n"])), *summary.figure_lines(figures)])
+    return Answer(
+        {"data": data, **figures},
+        [("examples", str(figures["n"])), *summary.figure_lines(figures, estimator.schema_.measured)],
+    )
 
 
 def report(path: str, data: str | None, output: str | None) -> Answer:
@@ -57,7 +60,10 @@ def report(path: str, data: str | None, output: str | None) -> Answer:
     compared = run.record().get("compared") if data is None else None
     study = examine(estimator, source, name, compared, split=held_out is not None)
     write_report(out, study)
-    lines = [("judged on", summary.judged(study.figures["n"], study.judged_on)), *summary.figure_lines(study.figures)]
+    lines = [
+        ("judged on", summary.judged(study.figures["n"], study.judged_on)),
+        *summary.figure_lines(study.figures, study.schema.measured),
+    ]
     content = {"report": str(out), "judged_on": study.judged_on, **study.figures}
     return Answer(content, lines, closing=[f"wrote {out}"])
 
@@ -88,7 +94,7 @@ def _info_lines(about: dict[str, Any]) -> list[Line]:
         lines.append((name.replace("_", " "), value + (f"   (chosen: {why})" if why else "")))
     if about.get("fitted_prior"):
         lines.append(("fitted prior", about["fitted_prior"]))
-    lines += summary.figure_lines(about.get("figures", {}))
+    lines += summary.figure_lines(about.get("figures", {}), about["schema"]["measured"])
     lines += summary.compared_lines(about.get("compared") or [])
     return [*lines, ("versions", ", ".join(f"{name} {v}" for name, v in about["versions"].items()))]
 

@@ -121,11 +121,11 @@ def most_information(n: int) -> str:
     return f"at most log {mixed:,} = {math.log(mixed):.2f}"
 
 
-def figure_lines(figures: dict[str, Any]) -> list[Line]:
+def figure_lines(figures: dict[str, Any], of: str) -> list[Line]:
     """The figures that exist, with their units."""
     latents = len(figures.get("rate_per_dimension") or [])
     error, n = figures.get("standard_error"), figures.get("n")
-    k, of_data = figures.get("k"), f"{figures.get('measure')} of the data as given"
+    k, of_data = figures.get("k"), f"{figures.get('measure')} of {of}"
     scored = f"log p(x | its {figures['given']})" if figures.get("given") else "log p(x)"
     table = [
         ("negative_elbo", "-ELBO", "{:.2f} nats an example"),

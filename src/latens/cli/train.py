@@ -201,7 +201,7 @@ def summary(run: Run) -> Answer:
         *([("training", training(about["history"]))] if about["history"] else []),
         *compared_lines(about["compared"]),
         ("judged on", judged(about["figures"]["n"], about["judged_on"])),
-        *figure_lines(about["figures"]),
+        *figure_lines(about["figures"], about["schema"]["measured"]),
     ]
     closing = [f"model   {files['model']}", f"report  {files['report']}"]
     return Answer(content, lines, closing=closing)

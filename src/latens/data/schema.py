@@ -74,6 +74,11 @@ class Schema(Value):
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
+    def measured(self) -> str:
+        """What densities and errors are of, in words."""
+        return getattr(self.view, "measured", "the data as given")
+
+    @property
     def audible(self) -> bool:
         """Whether rows can be played: they are of recordings, and know their rate."""
         return getattr(self.view, "rate", None) is not None
@@ -95,6 +100,7 @@ class Schema(Value):
         return {
             "kind": self.kind,
             "shape": list(self.shape),
+            "measured": self.measured,
             "dtype": self.dtype,
             "range": [self.low, self.high],
             "values": self.values,

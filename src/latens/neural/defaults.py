@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from latens.data import Column, Schema
+from latens.data.sound.views import AudioView
 from latens.distributions import (
     Bernoulli,
     Categorical,
@@ -53,6 +54,8 @@ def likelihood(schema: Schema, n: int) -> Choice:
         return Choice(_levels(schema.levels), f"{schema.levels} levels: a mass on each, in any shape")
     if schema.kind == "table":
         return Choice(Normal("element"), "real columns, each with a spread of its own")
+    if isinstance(schema.view, AudioView):
+        return Choice(Normal("shared"), "recordings: one spread for all, which silence cannot shrink to nothing")
     if schema.kind == "signal":
         return Choice(Normal("element"), "real values, with a spread at each step")
     return Choice(Normal("shared"), "real values; one learned spread for all")

@@ -52,7 +52,7 @@ def figure_cards(study: Study) -> str:
         for item, form, unit, name, said in table
         if f.get(item) is not None
     ]
-    on = f"On {judged(f['n'], study.judged_on)}, in the units of the data as given."
+    on = f"On {judged(f['n'], study.judged_on)}, in the units of {study.schema.measured}."
     return f"<section><p class=lead>{on}</p><div class=cards>{''.join(cards)}</div></section>"
 
 

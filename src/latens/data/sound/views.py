@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -27,9 +27,11 @@ class View(Value, ABC):
 
     Attributes:
         rate: samples a second; None where it is not known.
+        measured: what densities and errors are of, in words.
     """
 
     rate: int | None
+    measured: ClassVar[str] = "the data as given"
 
     @abstractmethod
     def waveforms(self, rows: np.ndarray) -> np.ndarray:
@@ -171,6 +173,7 @@ class LogMel(AudioView):
     bands: int | None = None
     window: int | None = None
 
+    measured: ClassVar[str] = "log-mel spectrograms, in decibels, without the phases of the sound"
     _noun = "log-mel spectrograms"
 
     def __post_init__(self) -> None:
