@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression as Judge
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 from latens.density import two_sample_test
@@ -20,7 +20,9 @@ def test_the_auc_is_that_of_the_half_held_out():
     rows, real = np.concatenate([X, fake]), np.repeat([1, 0], 300)
     train, test = next(StratifiedKFold(2, shuffle=True, random_state=0).split(rows, real))
     looks = Judge().fit(rows[train], real[train]).predict_proba(rows[test])[:, 1]
-    assert two_sample_test(X, fake, Judge()).auc == pytest.approx(roc_auc_score(real[test], looks), rel=1e-12)
+    found = two_sample_test(X, fake, Judge())
+    assert found.auc == pytest.approx(roc_auc_score(real[test], looks), rel=1e-12)
+    assert found.accuracy == pytest.approx(balanced_accuracy_score(real[test], looks > 0.5), rel=1e-12)
 
 
 def test_ties_count_half():

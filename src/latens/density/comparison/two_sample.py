@@ -21,11 +21,13 @@ class TwoSampleTest(NamedTuple):
         auc: the probability that a real row looks more real than a sampled one, to the classifier; 0.5 is best.
         standard_error: of the auc.
         p_value: how often it would be as high were both from one density; small means that they differ.
+        accuracy: the share of rows that the classifier calls rightly, of both kinds alike; 0.5 is best.
     """
 
     auc: float
     standard_error: float
     p_value: float
+    accuracy: float
 
 
 def two_sample_test(X: ArrayLike, samples: ArrayLike, classifier: Any = None, random_state: int = 0) -> TwoSampleTest:
@@ -72,9 +74,16 @@ def two_sample_test(X: ArrayLike, samples: ArrayLike, classifier: Any = None, ra
     judge = HistGradientBoostingClassifier(random_state=random_state) if classifier is None else classifier
     train, test = next(StratifiedKFold(2, shuffle=True, random_state=random_state).split(rows, real))
     looks = clone(judge).fit(rows[train], real[train]).predict_proba(rows[test])[:, 1]
-    auc, variance, chance = _mann_whitney(looks[real[test] == 1], looks[real[test] == 0])
+    real_looks, fake_looks = looks[real[test] == 1], looks[real[test] == 0]
+    auc, variance, chance = _mann_whitney(real_looks, fake_looks)
     z = (auc - 0.5) / np.sqrt(chance) if chance > 0 else 0.0
-    return TwoSampleTest(auc, float(np.sqrt(variance)), float(norm.sf(z)))
+    right = (_above_half(real_looks) + 1.0 - _above_half(fake_looks)) / 2
+    return TwoSampleTest(auc, float(np.sqrt(variance)), float(norm.sf(z)), right)
+
+
+def _above_half(looks: np.ndarray) -> float:
+    """The share above 1/2, those at it counted half."""
+    return float(np.mean((np.sign(looks - 0.5) + 1) / 2))
 
 
 def _mann_whitney(real: np.ndarray, fake: np.ndarray) -> tuple[float, float, float]:
