@@ -1,7 +1,7 @@
 """Spoken digits: what the codes know of the digit, and whether what comes back and what is drawn are digits.
 
-Recordings 5 to 24 of each digit and speaker are learned, 0 to 4 are held out. The judge is a support vector machine that
-was trained on real log-mel spectrograms. With --sound a folder is filled with recordings to listen to.
+Of each digit and speaker 20 recordings are learned, 5 are held out. The judge is a support vector machine that was
+trained on real log-mel spectrograms. With --sound a folder is filled with recordings to listen to.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from latens import VAE, load
+from latens import VAE, AutoEncoder, Flow, load
 from latens.data import ArraySource, Subset
 from latens.data import load as read
 from latens.distributions import Normal
@@ -119,6 +119,11 @@ def test_a_saved_model_is_the_same(fitted, tmp_path):
 WRONG = {
     "no such kind": (np.zeros((5, 8)), "signals", "did you mean 'signal'"),
     "images": (np.zeros((5, 8, 8, 3)), "signal", r"rows of shape \(8, 8, 3\) cannot be of the kind 'signal'"),
+    "one recording": (
+        np.zeros(50),
+        "signal",
+        "rows of one step are no signals; one long recording is cut into windows",
+    ),
     "one axis": (np.zeros((5, 8)), "image", r"\(8,\) cannot be of the kind 'image', whose examples are \(H, W\)"),
 }
 
@@ -137,3 +142,19 @@ def test_rows_of_another_length_are_refused(fitted):
 def test_a_subset_keeps_the_kind():
     source = read(sines(20, 16, RNG), kind="signal")
     assert read(Subset(source, np.arange(5)), kind="signal").schema.kind == "signal"
+
+
+@pytest.mark.parametrize("make", [Flow, AutoEncoder], ids=["flow", "autoencoder"])
+def test_other_estimators_take_signals_too(make):
+    X = sines(60, 16, RNG, (1.0, 50.0))
+    model = make(epochs=1, random_state=0).fit(read(X, kind="signal"))
+    if make is Flow:
+        assert model.sample(3).shape == (3, 16, 2)
+        assert np.isfinite(model.score_samples(X[:4])).all()
+    else:
+        assert model.reconstruct(X[:4]).shape == (4, 16, 2)
+
+
+def test_one_example_is_refused_with_a_remedy():
+    with pytest.raises(InputError, match=r"at least 2 examples; got 1 sample\. .* Cut one long recording into windows"):
+        VAE().fit(read(np.zeros((1, 30)), kind="signal"))

@@ -14,6 +14,9 @@ from latens.data.survey import survey
 from latens.utils.errors import InputError
 from latens.utils.validation import check_choice
 
+_WIDE, _FEW, _LOOKED_AT, _ALIKE = 24, 8, 500, 0.9
+"""Columns and rows, at least, rows at most, and the correlation at least, of a table that looks like signals."""
+
 
 class Source(ABC):
     """Rows that can be taken by number, in the user's units and layout.
@@ -91,6 +94,8 @@ class ArraySource(Source):
         self.labels = None if labels is None else _labels(labels, len(self.X))
         self.names = None if names is None else list(names)
         self.skipped, self.notes = list(skipped), [*notes, *_layout_note(self.X.shape)]
+        if kind is None and features is None:
+            self.notes += _signal_note(self.X)
         self.in_memory = not isinstance(self.X, np.memmap)
         columns = None if features is None else tuple(map(str, features))
         read = survey(self.X, kind)
@@ -135,6 +140,8 @@ def of_kind(source: Source, kind: str) -> Source:
     axes, shape = max(KINDS[kind], 1), source.schema.shape
     if kind != "array" and not axes <= len(shape) <= axes + (kind != "table"):
         raise InputError(f"rows of shape {shape} cannot be of the kind {kind!r}, whose {_AXES[kind]}")
+    if kind == "signal" and shape[0] == 1:
+        raise InputError("rows of one step are no signals; one long recording is cut into windows, say of 256 steps")
     X = source.X if isinstance(source, ArraySource) else source.take(np.arange(len(source)))
     return ArraySource(X, source.labels, names=source.names, kind=kind, skipped=source.skipped, notes=source.notes)
 
@@ -167,6 +174,28 @@ def _layout_note(shape: tuple[int, ...]) -> list[str]:
     if len(shape) == 4 and shape[1] in (1, 3, 4) and shape[3] > 4:
         return [f"rows of shape {shape[1:]} are taken as arrays; images have their channels last, as in (n, H, W, C)"]
     return []
+
+
+def _signal_note(X: np.ndarray) -> list[str]:
+    """Columns of which each follows from the one before it are hardly a table.
+
+    >>> _signal_note(np.sin(np.linspace(0, 6, 50) + np.arange(20)[:, None]))
+    ["neighbouring columns are alike (correlation 0.99): where each row is a signal, say so with kind='signal'"]
+    """
+    if X.ndim != 2 or X.shape[1] < _WIDE or X.dtype.kind != "f" or len(X) < _FEW:
+        return []
+    rows = np.asarray(X[:: -(-len(X) // _LOOKED_AT)], np.float64)
+    size = float(np.abs(rows).max())
+    if not 0 < size < np.inf:
+        return []
+    centred = rows / size - (rows / size).mean(0)
+    left, right = centred[:, :-1], centred[:, 1:]
+    spread = np.sqrt(np.square(left).sum(0) * np.square(right).sum(0))
+    alike = float(np.mean((left * right).sum(0)[spread > 0] / spread[spread > 0])) if spread.any() else 0.0
+    if alike < _ALIKE:
+        return []
+    found = f"neighbouring columns are alike (correlation {alike:.2f})"
+    return [f"{found}: where each row is a signal, say so with kind='signal'"]
 
 
 def _type_name(dtype: np.dtype) -> str:

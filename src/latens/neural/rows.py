@@ -40,7 +40,10 @@ def check_rows(name: str, source: Source, *, missing: bool, columns: Sequence[st
         columns: their names; those of the source by default.
     """
     if len(source) < 2:
-        raise InputError(f"{name} expects at least 2 examples; got {len(source)} sample. One point has no density.")
+        remedy = " Cut one long recording into windows." if source.schema.kind == "signal" else ""
+        raise InputError(
+            f"{name} expects at least 2 examples; got {len(source)} sample. One point has no density.{remedy}"
+        )
     if source.schema.has_missing and missing:
         _check_columns(source, source.schema.features if columns is None else columns)
     elif source.schema.has_missing:

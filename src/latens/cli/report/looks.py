@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 
 from latens.cli.report.pictures import figure, pictured, pixels
+from latens.cli.report.traces import drawn, sparks
 from latens.cli.report.words import section
 from latens.cli.study import REACH, Study
 from latens.neural.progress import duration
@@ -30,7 +31,7 @@ def hero(study: Study) -> str:
 
 
 def _strip(study: Study) -> str:
-    if not pictured(study.schema):
+    if not pictured(study.schema) and not drawn(study.schema):
         return ""
     rows, said = study.means, "None of these exist: they are decoded from draws of the prior."
     if rows is None:
@@ -39,6 +40,8 @@ def _strip(study: Study) -> str:
         rows, said = study.draws, "None of these exist: they are drawn from the density."
     if rows is None:
         return ""
+    if drawn(study.schema):
+        return f"<figure class=strip>{sparks(rows)}<figcaption>{said}</figcaption></figure>"
     images = pixels(rows, study.schema)
     rows_of = range(0, min(len(images) // STRIP, 2) * STRIP, STRIP)
     strips = [figure(images[i : i + STRIP], STRIP, said, widest=1040) for i in rows_of]

@@ -15,8 +15,8 @@ from latens.cli.study import REACH, Study, Traversal
 from latens.data import Schema
 from latens.data.sound.files import write_wav
 
-PANELS, PLAYED, LANES = 12, 8, 4
-"""Signals drawn, recordings that are heard, and channels shown, at most."""
+PANELS, SPARKS, PLAYED, LANES = 12, 8, 8, 4
+"""Signals drawn large and small, recordings that are heard, and channels shown, at most."""
 _WIDTH, _HEIGHT, _POINTS = 320.0, 112.0, 300
 _BYTES = 3_000_000
 """Of all sound of one kind in a page."""
@@ -118,9 +118,8 @@ def _framed(lines: str, length: int, low: np.ndarray, high: np.ndarray, about: s
 
 
 def _lines(row: np.ndarray, low: np.ndarray, high: np.ndarray, cls: str, more: str = "") -> str:
-    """One line a lane; it breaks where values are missing."""
-    step = max(1, -(-len(row) // _POINTS))
-    row, tall = row[::step], _HEIGHT / len(low)
+    """One line a lane; it breaks where values are missing, and where there are many it goes from least to most."""
+    row, tall = _thinned(row), _HEIGHT / len(low)
     x = np.linspace(0.0, _WIDTH, len(row))
     parts = []
     for lane in range(len(low)):
@@ -131,6 +130,28 @@ def _lines(row: np.ndarray, low: np.ndarray, high: np.ndarray, cls: str, more: s
             pen = "M" if b != b else "L"
         parts.append(f'<path class="{cls}"{more} d="{"".join(path)}"/>')
     return "".join(parts)
+
+
+def _thinned(row: np.ndarray) -> np.ndarray:
+    """The smallest and the largest value of each stretch, ``(T, lanes)``: no peak is lost.
+
+    >>> _thinned(np.arange(1200.0)[:, None])[:4].ravel()
+    array([0., 3., 4., 7.])
+    """
+    step = -(-len(row) // _POINTS)
+    if step <= 2:
+        return row
+    stretches = row[: len(row) // step * step].reshape(-1, step, row.shape[1])
+    return np.stack([stretches.min(1), stretches.max(1)], 1).reshape(-1, row.shape[1])
+
+
+def sparks(rows: np.ndarray) -> str:
+    """A few signals in a row, without numbers."""
+    lanes = _laned(rows)[:SPARKS]
+    low, high = (np.nanquantile(lanes, q, axis=(0, 1)) for q in (0.001, 0.999))
+    box = f"0 -4 {_WIDTH:g} {_HEIGHT + 8:g}"
+    drawings = (f'<svg viewBox="{box}" role="img">{_lines(row, low, high, "line model")}</svg>' for row in lanes)
+    return f"<div class=sparks>{''.join(drawings)}</div>"
 
 
 def listen(study: Study) -> str:
