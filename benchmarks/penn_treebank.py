@@ -17,6 +17,7 @@ from latens import VAE, LanguageModel
 from latens.data import Words, sequences
 from latens.metrics.evaluate import evaluate
 from latens.nn import GRU
+from latens.training import Cosine
 
 COLUMNS = ["model", "parameters", "epochs", "CPU s", "NLL", "±", "PPL", "-ELBO", "rate", "active units", "I(x; z)"]
 
@@ -46,12 +47,13 @@ def main() -> None:
     arguments.add_argument("--epochs", type=int, default=8)
     arguments.add_argument("--hidden", type=int, default=128)
     arguments.add_argument("--embedding", type=int, default=64)
-    arguments.add_argument("--dropout", type=float, default=0.25, help="of words that a decoder reads in training")
+    arguments.add_argument("--dropout", type=float, default=0.1, help="of words that a decoder reads in training")
     arguments.add_argument("--latents", type=int, default=32)
     arguments.add_argument("--longest", type=int, default=40, help="words; longer sentences are left out")
     arguments.add_argument("--rows", type=int, help="sentences to train on; all by default")
     arguments.add_argument("--tested", type=int, default=1000)
     arguments.add_argument("--k", type=int, default=50)
+    arguments.add_argument("--rate", type=float, default=4e-3, help="the largest learning rate")
     arguments.add_argument("--only", choices=("vae", "lm"))
     arguments.add_argument("--checkpoints", type=Path, help="a folder")
     options = begin(arguments)
@@ -64,7 +66,8 @@ def main() -> None:
     words = float(np.mean([len(line.split()) + 1 for line in test]))
     note(f"{len(train)} sentences, {tokens.size} symbols; {len(test)} test sentences of {words:.2f} words and ends")
     network = GRU(options.hidden, options.embedding, options.dropout)
-    shared = {"epochs": options.epochs, "batch_size": 32, "random_state": 0, "verbose": True}
+    pace = Cosine(options.rate, options.rate / 100, 0.05)
+    shared = {"epochs": options.epochs, "batch_size": 32, "learning_rate": pace, "random_state": 0, "verbose": True}
     models = {
         "language model": LanguageModel(network=network, **shared),
         "VAE": VAE(latents=options.latents, encoder=network, decoder=network, **shared),

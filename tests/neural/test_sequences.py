@@ -78,7 +78,7 @@ def test_figures_of_text_are_told(fitted):
     figures = evaluate(fitted, LINES[:20], k=4)
     assert figures.measure == "mass"
     assert figures.log_likelihood >= -figures.negative_elbo - 0.5
-    assert 0 <= figures.reconstruction_error <= 1
+    assert 0 <= figures.wrong_symbols <= 1
 
 
 @pytest.mark.parametrize("tokens", ["characters", "words", Bytes(), Letters()], ids=str)

@@ -97,7 +97,7 @@ def _reading(data: str, schema: Schema) -> dict[str, Any]:
         return {"size": (schema.shape[0], schema.shape[1])}
     if schema.kind == "signal":
         return {"schema": schema}
-    if schema.columns is not None:
+    if schema.columns is not None or schema.tokens is not None:
         return {"schema": schema}
     columns = _columns(data, schema)
     return {} if columns is None else {"columns": columns, "schema": schema}
@@ -124,9 +124,11 @@ def _ordered(source: Source, schema: Schema) -> Source:
     return ArraySource(rows, source.labels, names=source.names, features=fitted, notes=source.notes)
 
 
-def as_rows(estimator: DensityEstimator, drawn: Any) -> np.ndarray:
-    """What an estimator gives, a frame or an array, as rows of numbers ``(n, *shape)``."""
+def as_rows(estimator: DensityEstimator, drawn: Any) -> Any:
+    """What an estimator gives, a frame or an array, as rows of numbers ``(n, *shape)``; strings as they are."""
     schema = estimator.schema_
+    if schema.tokens is not None:
+        return drawn
     if schema.columns is None or not is_frame(drawn):
         return np.asarray(drawn).reshape(-1, *schema.shape)
     source = load(drawn, schema=schema)

@@ -18,6 +18,7 @@ from latens.cli.study import FOLDS, MAP_ROWS, Picture, Study, judged_rows, some
 from latens.data import Schema, Source
 from latens.data.table import refuse_other_than_numbers
 from latens.density import DensityEstimator, GaussianMixture, Histogram, KernelDensity, Parametric, compare
+from latens.metrics.evaluate import evaluate as figures_of
 from latens.neural import NeuralDensity
 from latens.utils import InputError
 
@@ -75,6 +76,8 @@ def fit(density: DensityEstimator, source: Source) -> None:
 
 def evaluate(density: DensityEstimator, source: Source, k: int | None = None) -> dict[str, Any]:
     """log p(x) of rows it has not seen: the mean in nats an example, its standard error, and in bits per dimension."""
+    if source.schema.tokens is not None and isinstance(density, NeuralDensity):
+        return figures_of(density, source).as_dict()
     scores = log_likelihoods(density, source, k)
     mean = float(np.mean(scores))
     error = float(np.std(scores, ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 and math.isfinite(mean) else None
@@ -108,7 +111,7 @@ def examine(
     judged, judged_on = _judged(density, source, compared, split)
     condition = getattr(density, "condition_", None)
     given = {} if condition is None else {"y": condition.examples(MAP_ROWS)}
-    draws = as_rows(density, density.sample(MAP_ROWS, 0, **given))
+    draws = np.asarray(as_rows(density, density.sample(MAP_ROWS, 0, **given)))
     return Study(
         name=name,
         kind=type(density).__name__,

@@ -19,6 +19,8 @@ FOLDS = 5
 """Of cross-validation."""
 PAIRS, SAMPLES, DRAWS, MAP_ROWS, TRAVERSED = 32, 64, 64, 2000, 8
 REACH, STEPS, CELLS = 2.5, 11, 14
+BETWEEN = 7
+"""Strings between two, those included."""
 _JUDGED, _FEWEST_JUDGED, _FEWEST_DRAWS = 1000, 64, 16
 _EFFORT = {"cpu": 2e11}
 """Multiplications that judging may take; ten times as many elsewhere."""
@@ -92,6 +94,7 @@ class Study:
     traversals: list[Traversal] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     compared: list[dict[str, Any]] = field(default_factory=list)
+    between: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
@@ -109,6 +112,7 @@ def examine(estimator: LatentDensity, source: Source, name: str, *, split: bool 
     shown = some(judged, _fitting(source.schema, PAIRS))
     rows = shown.take(np.arange(len(shown)))
     means, draws = _drawn(estimator, source.schema)
+    text, rebuilt = source.schema.tokens is not None, estimator.reconstruct(shown)
     placed = some(source, MAP_ROWS)
     return Study(
         name=name,
@@ -119,13 +123,14 @@ def examine(estimator: LatentDensity, source: Source, name: str, *, split: bool 
         n=len(source),
         schema=estimator.schema_,
         history=estimator.history_.rows,
-        originals=rows,
-        reconstructions=estimator.reconstruct(shown),
+        originals=np.array(estimator._told(rows), dtype=object) if text else rows,
+        reconstructions=np.array(rebuilt, dtype=object) if text else rebuilt,
         means=means,
         draws=draws,
         plane=_plane(estimator, placed, shown),
         labels=placed.labels,
         traversals=_traversals(estimator, source, placed, shown),
+        between=_between(estimator, shown) if text else [],
         data=placed.take(np.arange(len(placed))) if source.schema.kind == "table" else rows,
         notes=source.notes,
         skipped=source.skipped,
@@ -180,7 +185,7 @@ def _drawn(estimator: LatentDensity, schema: Schema) -> tuple[np.ndarray | None,
     """Decoder means and true draws from the same latent points; none where there is no prior to draw from."""
     if isinstance(estimator, AutoEncoder) and not hasattr(estimator, "prior_"):
         return None, None
-    n = _fitting(schema, SAMPLES) if schema.axes else MAP_ROWS
+    n = SAMPLES if schema.tokens is not None else _fitting(schema, SAMPLES) if schema.axes else MAP_ROWS
     y = None if estimator.condition_ is None else estimator.condition_.examples(n)
     seed = estimator.seed_
     means, draws = (as_rows(estimator, estimator.sample(n, seed, y=y, mean=mean)) for mean in (True, False))
@@ -208,6 +213,13 @@ def _plane(estimator: LatentDensity, placed: Subset, shown: Subset) -> Plane | N
 def _mosaic(schema: Schema) -> bool:
     """Whether the plane is shown decoded, as small pictures."""
     return (schema.kind == "image" or isinstance(schema.view, LogMel)) and schema.size <= _VALUES // CELLS**2
+
+
+def _between(estimator: LatentDensity, shown: Subset) -> list[str]:
+    """Strings decoded on the straight line from the code of one to that of another."""
+    z = estimator.transform(shown)[[0, -1]]
+    y = None if estimator.condition_ is None else estimator.condition_.examples(BETWEEN)
+    return estimator.inverse_transform(z[0] + np.linspace(0, 1, BETWEEN)[:, None] * (z[1] - z[0]), y)
 
 
 def _axes(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, str], str]:

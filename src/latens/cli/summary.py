@@ -132,7 +132,7 @@ def figure_lines(figures: dict[str, Any], of: str) -> list[Line]:
         ("elbo_bits_per_dimension", "", "{:.4f} bits per dimension"),
         ("log_likelihood", scored, "{:.2f}" + (f" +- {error:.2f}" if error else "") + " nats an example"),
         ("bits_per_dimension", "", "{:.4f} bits per dimension" + f" ({f'k = {k}; ' if k else ''}{of_data})"),
-        ("perplexity", "perplexity", "{:.1f}: among as many words the next one is as hard to choose"),
+        ("perplexity", "perplexity", "{:.1f}: among as many the next one is as hard to choose"),
         ("distortion", "distortion", "{:.2f} nats"),
         ("rate", "rate", "{:.2f} nats"),
         ("active_units", "active units", "{}" + (f" of {latents}" if latents else "")),
@@ -142,5 +142,6 @@ def figure_lines(figures: dict[str, Any], of: str) -> list[Line]:
             "{:.2f} nats between x and z" + (f" ({most_information(n)})" if n else ""),
         ),
         ("reconstruction_error", "reconstruction", "{:.4g} mean squared error, squared units of the data"),
+        ("wrong_symbols", "reconstruction", "{:.1%} of places hold another symbol"),
     ]
     return [(name, form.format(figures[key])) for key, name, form in table if figures.get(key) is not None]

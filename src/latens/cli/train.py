@@ -20,7 +20,7 @@ from latens.cli.settings import estimator as from_flags
 from latens.cli.settings import flag
 from latens.cli.study import Study
 from latens.cli.summary import compared_lines, figure_lines, forecast, judged, training
-from latens.data import Source, write_array
+from latens.data import Source, write_array, write_strings
 from latens.density import DensityEstimator
 from latens.density.storage import FILE
 from latens.neural import NeuralDensity
@@ -168,7 +168,7 @@ def finish(run: Run, estimator: DensityEstimator, source: Source, begun: dict[st
     data = begun["data"]
     with working("judging it on held-out data, drawing samples"):
         study = examine(estimator, source, Path(data).name, begun.get("compared"))
-        write_pictures(run, study)
+        (write_pictures if study.schema.tokens is None else write_texts)(run, study)
         write_report(run.report, study)
     notes_of_data = {"notes": source.notes, "unreadable": dict(source.skipped)}
     about = {"format": runs.FORMAT, "data": data, "examples": len(source), "judged_on": study.judged_on}
@@ -189,6 +189,15 @@ def write_pictures(run: Run, study: Study) -> None:
     for name, rows in (("means", study.means), ("draws", study.draws)):
         if rows is not None:
             write_array(run.samples / f"{name}{ending}", rows[:most], schema)
+
+
+def write_texts(run: Run, study: Study) -> None:
+    """``samples/`` of text: each original and what comes back in two lines, and draws."""
+    if study.originals is not None and study.reconstructions is not None:
+        paired = [string for pair in zip(study.originals, study.reconstructions) for string in pair]
+        write_strings(run.samples / "reconstructions.txt", paired)
+    if study.draws is not None:
+        write_strings(run.samples / "draws.txt", list(map(str, study.draws)))
 
 
 def summary(run: Run) -> Answer:

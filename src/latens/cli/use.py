@@ -10,7 +10,7 @@ import numpy as np
 from latens.cli.opened import as_rows, columns, label_of, log_likelihoods, open_latent, open_model, read_like
 from latens.cli.report.pictures import drawable
 from latens.cli.screen import Answer, working
-from latens.data import Schema, load, write_array
+from latens.data import Schema, load, write_array, write_strings
 from latens.neural import LatentDensity
 from latens.utils import InputError
 
@@ -32,10 +32,12 @@ def sample(path: str, n: int, output: str | None, seed: int | None, mean: bool |
             drawn = estimator.sample(n, seed) if y is None else estimator.sample(n, seed, y=y)  # type: ignore[call-arg]
         rows = as_rows(estimator, drawn)
         return _written(out, rows, estimator.schema_, "draws x ~ p(x)", {"mean": False, "seed": seed})
-    means = _is_picture(out) if mean is None else mean
+    means = (_is_picture(out) and estimator.schema_.tokens is None) if mean is None else mean
     with working("drawing"):
         rows = as_rows(estimator, estimator.sample(n, seed, y=y, mean=means))
-    if means:
+    if estimator.schema_.tokens is not None:
+        what = "draws of p(x)" if not means else "decoded draws of z, symbol after symbol the most probable"
+    elif means:
         what = "decoder means E[x | z]" + ("" if mean else "; --noise shows true draws x ~ p(x | z)")
     else:
         what = "true draws x ~ p(x | z)"
@@ -109,15 +111,29 @@ def score(path: str, data: str, output: str | None, k: int | None) -> Answer:
 def _written(
     out: str, rows: np.ndarray, schema: Schema, what: str, more: dict[str, Any], names: list[str] | None = None
 ) -> Answer:
+    if schema.tokens is not None:
+        return _told(out, list(rows), what, more, names)
     write_array(out, rows, schema, names)
     noun = ("recordings" if schema.audible else "images") if _is_picture(out) else "rows"
     data = {"output": out, "n": len(rows), "shape": list(rows.shape), "what": what, **more}
     return Answer(data, closing=[f"wrote {out}: {len(rows)} {noun}, {what}"])
 
 
+def _told(out: str, strings: list[str], what: str, more: dict[str, Any], names: list[str] | None) -> Answer:
+    """Strings in a file, or, where none is named, on the standard output."""
+    what = what if more else "the most probable symbol after those written"
+    data = {"output": out or None, "n": len(strings), "what": what, **more}
+    if not out:
+        return Answer({**data, "strings": strings}, [(string,) for string in strings])
+    write_strings(out, strings, names)
+    return Answer(data, closing=[f"wrote {out}: {len(strings)} strings, {what}"])
+
+
 def _place(name: str, schema: Schema, n: int) -> str:
     if schema.audible:
         return name
+    if schema.tokens is not None:
+        return ""
     if drawable(schema):
         return f"{name}.png" if n <= MOST_IN_A_GRID else f"{name}.npy"
     return f"{name}.csv" if schema.kind == "table" else f"{name}.npy"

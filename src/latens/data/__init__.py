@@ -11,7 +11,7 @@ from latens.data.source import ArraySource, Source, Subset
 from latens.data.survey import infer_schema
 from latens.data.tokens import Bytes, Characters, Own, Tokens, Words
 from latens.data.windows import windows
-from latens.data.write import grid, to_uint8, write_array
+from latens.data.write import grid, to_uint8, write_array, write_strings
 
 __all__ = [
     "ArraySource",
@@ -39,4 +39,5 @@ __all__ = [
     "validate",
     "windows",
     "write_array",
+    "write_strings",
 ]

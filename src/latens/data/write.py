@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import math
 import os
@@ -59,6 +60,24 @@ def write_array(
         refuse_other_than_numbers(schema, f"a file {ending}")
     with atomic(path) as temporary:
         _WRITERS[ending](temporary, X, schema, names)
+    return Path(path)
+
+
+def write_strings(path: str | os.PathLike[str], strings: Sequence[str], names: Sequence[str] | None = None) -> Path:
+    """Writes strings, one a line of ``.txt``, or as a column of ``.csv``, which keeps the ends of lines inside them.
+
+    Raises:
+        InputError: another ending.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in (".txt", ".csv"):
+        raise InputError(f"cannot write text to {path}; its ending is .txt or .csv")
+    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        if ending == ".txt":
+            file.writelines(" ".join(string.splitlines()) + "\n" for string in strings)
+        else:
+            rows = [[string] for string in strings] if names is None else zip(names, strings)
+            csv.writer(file).writerows([["text"] if names is None else [NAME, "text"], *rows])
     return Path(path)
 
 

@@ -36,7 +36,7 @@ from latens.distributions.multivariate import FullNormal, MultivariateNormal
 from latens.distributions.poincare import BallNormal, PoincareNormal, standard_poincare
 from latens.distributions.product import Columns, Product
 from latens.distributions.residual import Planar, Radial, Sylvester
-from latens.distributions.sequences import CausalSymbols, IndependentSymbols, StringDistribution, Strings
+from latens.distributions.sequences import CausalSymbols, IndependentSymbols, StringDistribution, Strings, counted
 from latens.distributions.sphere import SphereNormal, SphereUniform, VonMisesFisher
 from latens.distributions.spline import Spline
 from latens.distributions.totals import GivenTotal, Multinomial, MultinomialCounts
@@ -100,6 +100,7 @@ __all__ = [
     "Transformed",
     "VonMisesFisher",
     "ZeroInflated",
+    "counted",
     "divergence",
     "kl_factors",
     "log_normals",

@@ -12,8 +12,8 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from latens.data import Source, Subset
-from latens.distributions import Distribution, Multinomial
+from latens.data import Schema, Source, Subset
+from latens.distributions import Distribution, Multinomial, counted
 from latens.distributions.totals import log_factorial
 from latens.models import Draw, Latent
 from latens.neural import LatentDensity, NeuralDensity, SemiSupervisedVAE
@@ -37,11 +37,13 @@ class Evaluation:
         given: what of a row is given and not modelled: where it is its "total", p(x) is p(x | its total) throughout.
         distortion: E_q[-log p(x | z)], nats an example.
         reconstruction_error: mean squared difference to E[x | z] at the posterior mean, squared units of the data.
+        wrong_symbols: in its place of text, the share of places where another symbol comes back.
         k: draws an example.
         negative_elbo: distortion + rate >= -log p(x), nats an example.
         log_likelihood: E[log 1/k sum_i p(x, z_i) / q(z_i | x)], nats an example, a lower bound of E[log p(x)].
         standard_error: of ``log_likelihood`` as the mean of n examples, nats.
-        bits_per_dimension: -log_likelihood / (D log 2), D numbers an example (on average, where some are missing).
+        bits_per_dimension: -log_likelihood / (D log 2), D numbers an example (on average, where some are missing; of
+            text, symbols and ends).
         elbo_bits_per_dimension: negative_elbo / (D log 2).
         rate: E[KL(q(z | x) || p(z))], nats an example.
         rate_per_dimension: the same for each latent dimension, nats.
@@ -56,6 +58,7 @@ class Evaluation:
     given: str | None = None
     distortion: float | None = None
     reconstruction_error: float | None = None
+    wrong_symbols: float | None = None
     k: int | None = None
     negative_elbo: float | None = None
     log_likelihood: float | None = None
@@ -112,20 +115,45 @@ def evaluate(estimator: NeuralDensity, X: Any, y: Any = None, *, k: int | None =
     labels = y if y is not None else source.labels
     if isinstance(estimator, SemiSupervisedVAE):
         error = estimator.reconstruction_error(source, labels).mean()
-        figures = _exact(estimator, estimator.score_samples(source, k=k))
-        return replace(figures, k=k, reconstruction_error=float(error))
+        figures = _exact(estimator, estimator.score_samples(source, k=k), source)
+        rebuilt: dict[str, Any] = {_rebuilt(estimator.schema_): float(error)}
+        return replace(figures, k=k, **rebuilt)
     if not isinstance(estimator, LatentDensity):
-        return _exact(estimator, estimator.score_samples(source, labels))
+        return _exact(estimator, estimator.score_samples(source, labels), source)
     k = estimator._draws(k)
     context = estimator._context(labels, len(source))
     found = _Pass(estimator, k).over(source, context)
     return _summary(estimator, found, k, len(source), _information(estimator, source, context, found.get("z")))
 
 
-def _exact(estimator: NeuralDensity, scores: np.ndarray) -> Evaluation:
+def _exact(estimator: NeuralDensity, scores: np.ndarray, source: Source) -> Evaluation:
     """What is known where nothing is latent."""
-    measure = "mass" if estimator.is_mass else "density"
-    return Evaluation(len(scores), measure, **_likelihood(scores, estimator.schema_.size))
+    measure, schema = "mass" if estimator.is_mass else "density", estimator.schema_
+    if schema.tokens is None:
+        return Evaluation(len(scores), measure, **_likelihood(scores, schema.size))
+    size = float(np.mean([entries(schema, tensor(rows)).double().mean() for rows in source.batches(len(source))]))
+    return Evaluation(len(scores), measure, **_likelihood(scores, size), perplexity=perplexity(scores, size))
+
+
+def _rebuilt(schema: Schema) -> str:
+    """The name of the figure that tells how what comes back differs."""
+    return "reconstruction_error" if schema.tokens is None else "wrong_symbols"
+
+
+def entries(schema: Schema, x: Tensor) -> Tensor:
+    """How many numbers of each row tell of it, ``(B, 1)``: those observed; of text, its symbols and its end."""
+    if schema.tokens is not None:
+        return counted(x).sum(1, keepdim=True)
+    return (~x.isnan()).flatten(1).sum(1, keepdim=True)
+
+
+def perplexity(scores: np.ndarray, size: float) -> float:
+    """exp(-mean log p(x) / size), of strings of so many symbols on average, ends counted.
+
+    >>> round(perplexity(np.log([1 / 8, 1 / 32]), 4.0), 4)
+    2.0
+    """
+    return math.exp(-float(scores.mean()) / size)
 
 
 def _likelihood(scores: np.ndarray, size: float) -> dict[str, Any]:
@@ -145,7 +173,7 @@ def _summary(
         "measure": "mass" if estimator.is_mass else "density",
         "given": estimator._family.given or None,
         "distortion": float(found["distortion"].mean()),
-        "reconstruction_error": float(found["squared_error"].mean()),
+        _rebuilt(estimator.schema_): float(found["squared_error"].mean()),
     }
     if "log_weight" not in found or not estimator.learns_density_:
         return Evaluation(**common)
@@ -154,6 +182,8 @@ def _summary(
         words = float(found["total"].sum())
         common["perplexity"] = math.exp((found["orders"].sum() - scores.sum()) / words) if words else None
     size = max(float(found["entries"].mean()), 1.0)
+    if estimator.schema_.tokens is not None:
+        common["perplexity"] = perplexity(scores, size)
     loss, bits = common["distortion"] + rate, size * math.log(2.0)
     return Evaluation(
         **common,
@@ -188,7 +218,7 @@ class _Pass:
         e = self.estimator
         error = squared_error(e.model_, e.units_, rows, x, context)
         terms: dict[str, Tensor] = {"squared_error": error[:, None].to(x.device)}
-        terms["entries"] = (~x.isnan()).flatten(1).sum(1, keepdim=True).double()
+        terms["entries"] = entries(e.schema_, x).double()
         if isinstance(e._family, Multinomial):
             terms["total"], terms["orders"] = _orders(x)
         for d in draws(e._model, e.units_, rows, x, context, self.k, self.chunk, e.seed_):

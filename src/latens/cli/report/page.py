@@ -17,6 +17,7 @@ from latens.cli.report.sections import (
     rates,
     settings_table,
 )
+from latens.cli.report.texts import written
 from latens.cli.report.traces import listen, traces, walks
 from latens.cli.study import Study
 
@@ -25,6 +26,7 @@ SECTIONS = (
     figure_cards,
     pairs,
     samples,
+    written,
     traces,
     listen,
     drawings,

@@ -29,6 +29,7 @@ def figure_cards(study: Study) -> str:
     believed = f"Log {kind} of an example{draws}{error} Higher is better."
     scored = f"log p(x | its {f['given']})" if f.get("given") else "log p(x)"
     told = f"How much a code tells of which example it is: {most_information(f['n'])}."
+    symbols = "words" if study.schema.tokens is None else study.schema.tokens.name
     table = [
         ("log_likelihood", "{:.2f}", "nats", scored, believed),
         ("bits_per_dimension", "{:.3f}", "bits", "per dimension", _bits(f["measure"])),
@@ -39,12 +40,13 @@ def figure_cards(study: Study) -> str:
             "−ELBO",
             "Distortion plus rate: at least −log p(x), whatever was minimised.",
         ),
-        ("perplexity", "{:.1f}", "words", "perplexity", "Among as many words the next one is as hard to choose."),
+        ("perplexity", "{:.1f}", symbols, "perplexity", "Among as many the next one is as hard to choose."),
         ("rate", "{:.2f}", "nats", "rate", "What an example's code says beyond the prior."),
         ("distortion", "{:.2f}", "nats", "distortion", "What it costs to describe an example once its code is known."),
         ("active_units", "{}", f"of {latents}", "active units", "Latent dimensions whose mean moves with the data."),
         ("mutual_information", "{:.2f}", "nats", "mutual information", told),
         ("reconstruction_error", "{:.4g}", "squared units", "reconstruction", "Mean squared error of what comes back."),
+        ("wrong_symbols", "{:.1%}", "of places", "reconstruction", "Where another symbol comes back."),
     ]
     cards = [
         f"<div class=card><h3>{name}</h3><p class=number>{minus(_number(f[item], form))} <small>{unit}</small></p>"
