@@ -195,7 +195,7 @@ def test_more_than_one_in_ten_unreadable_is_refused(tmp_path):
 
 
 def test_an_empty_folder_is_told(tmp_path):
-    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "notes.md").write_text("hello")
     with pytest.raises(InputError, match="there are no images in"):
         load(tmp_path)
 

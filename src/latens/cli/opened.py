@@ -14,6 +14,7 @@ from latens.data import ArraySource, FolderSource, Schema, Source, load
 from latens.data.files import header
 from latens.data.frames import is_frame
 from latens.data.load import TABLES
+from latens.data.text import is_documents
 from latens.density import DensityEstimator
 from latens.density.storage import FILE
 from latens.neural import LatentDensity, NeuralDensity
@@ -95,7 +96,7 @@ def _reading(data: str, schema: Schema) -> dict[str, Any]:
     """How to read data so that they are like those fitted."""
     if schema.kind == "image" and holds_pictures(data):
         return {"size": (schema.shape[0], schema.shape[1])}
-    if schema.kind == "signal":
+    if schema.kind in ("signal", "words"):
         return {"schema": schema}
     if schema.columns is not None or schema.tokens is not None:
         return {"schema": schema}
@@ -125,11 +126,11 @@ def _ordered(source: Source, schema: Schema) -> Source:
 
 
 def as_rows(estimator: DensityEstimator, drawn: Any) -> Any:
-    """What an estimator gives, a frame or an array, as rows of numbers ``(n, *shape)``; strings as they are."""
+    """What an estimator gives, a frame, bags of words or an array, as rows of numbers; other strings as they are."""
     schema = estimator.schema_
     if schema.tokens is not None:
         return drawn
-    if schema.columns is None or not is_frame(drawn):
+    if not is_documents(drawn) and (schema.columns is None or not is_frame(drawn)):
         return np.asarray(drawn).reshape(-1, *schema.shape)
     source = load(drawn, schema=schema)
     return source.take(np.arange(len(source)))

@@ -17,7 +17,7 @@ from latens.neural.rows import split as split_rows
 
 FOLDS = 5
 """Of cross-validation."""
-PAIRS, SAMPLES, DRAWS, MAP_ROWS, TRAVERSED = 32, 64, 64, 2000, 8
+PAIRS, SAMPLES, DRAWS, MAP_ROWS, TRAVERSED, BAGS = 32, 64, 64, 2000, 8, 8
 REACH, STEPS, CELLS = 2.5, 11, 14
 BETWEEN = 7
 """Strings between two, those included."""
@@ -185,7 +185,8 @@ def _drawn(estimator: LatentDensity, schema: Schema) -> tuple[np.ndarray | None,
     """Decoder means and true draws from the same latent points; none where there is no prior to draw from."""
     if isinstance(estimator, AutoEncoder) and not hasattr(estimator, "prior_"):
         return None, None
-    n = SAMPLES if schema.tokens is not None else _fitting(schema, SAMPLES) if schema.axes else MAP_ROWS
+    few = BAGS if schema.kind == "words" else SAMPLES if schema.tokens is not None else None
+    n = few or (_fitting(schema, SAMPLES) if schema.axes else MAP_ROWS)
     y = None if estimator.condition_ is None else estimator.condition_.examples(n)
     seed = estimator.seed_
     means, draws = (as_rows(estimator, estimator.sample(n, seed, y=y, mean=mean)) for mean in (True, False))

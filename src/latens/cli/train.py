@@ -181,7 +181,8 @@ def finish(run: Run, estimator: DensityEstimator, source: Source, begun: dict[st
 def write_pictures(run: Run, study: Study) -> None:
     """``samples/``: what the model draws, and originals beside what comes back; as numbers where they are no images."""
     schema = study.schema
-    ending = ".wav" if schema.audible else ".png" if drawable(schema) else ".csv" if schema.kind == "table" else ".npy"
+    table = schema.kind in ("table", "words")
+    ending = ".wav" if schema.audible else ".png" if drawable(schema) else ".csv" if table else ".npy"
     most = HEARD if schema.audible else None
     if study.originals is not None and study.reconstructions is not None:
         paired = np.stack([study.originals[:most], study.reconstructions[:most]], axis=1).reshape(-1, *schema.shape)

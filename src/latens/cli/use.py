@@ -136,7 +136,9 @@ def _place(name: str, schema: Schema, n: int) -> str:
         return ""
     if drawable(schema):
         return f"{name}.png" if n <= MOST_IN_A_GRID else f"{name}.npy"
-    return f"{name}.csv" if schema.kind == "table" else f"{name}.npy"
+    if schema.kind == "words" and name == "samples":
+        return f"{name}.txt"
+    return f"{name}.csv" if schema.kind in ("table", "words") else f"{name}.npy"
 
 
 def _is_picture(out: str) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from latens.data.source import ArraySource
+from latens.data.source import ArraySource, Source
+from latens.data.sparse import holds_matrix, read_parts
 from latens.utils.errors import InputError
 
 DATA_NAMES = ("X", "x", "images", "data")
@@ -26,8 +27,9 @@ def load_npy(path: Path, memory: int) -> ArraySource:
     return ArraySource(np.array(X) if X.nbytes <= memory else X)
 
 
-def load_npz(path: Path, member: str | None = None) -> ArraySource:
-    """The array ``X``, ``x``, ``images`` or ``data`` of a ``.npz`` file, or its only one, and its labels if any.
+def load_npz(path: Path, member: str | None = None) -> Source:
+    """The array ``X``, ``x``, ``images`` or ``data`` of a ``.npz`` file, or its only one, and its labels if any; or the
+    sparse matrix whose parts it holds.
 
     Args:
         path: the file.
@@ -41,11 +43,13 @@ def load_npz(path: Path, member: str | None = None) -> ArraySource:
             file = np.load(raw, allow_pickle=False)
             if isinstance(file, np.ndarray):
                 raise InputError(f"cannot read {path}: it is a .npy file by its content")
+            if member is None and holds_matrix(file.files):
+                return read_parts(path, file, _labels_of(file, int(file["shape"][0])))
             name = _data_name(path, list(file.files), member)
             X = file[name]
             if not isinstance(X, np.ndarray):
                 raise InputError(f"cannot read {path}: '{name}' in it is no array")
-            return ArraySource(X, _find_labels(file, name, X))
+            return ArraySource(X, _labels_of(file, len(X), name))
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, MemoryError) as error:
         if isinstance(error, InputError):
             raise
@@ -75,11 +79,11 @@ def _data_name(path: Path, names: list[str], member: str | None) -> str:
     return found or others[0]
 
 
-def _find_labels(file: np.lib.npyio.NpzFile, name: str, X: np.ndarray) -> np.ndarray | None:
+def _labels_of(file: np.lib.npyio.NpzFile, n: int, name: str = "") -> np.ndarray | None:
     for label in LABEL_NAMES:
         if label in file.files and label != name:
             y = file[label]
-            return y.reshape(-1) if y.size == len(X) else None
+            return y.reshape(-1) if y.size == n else None
     return None
 
 

@@ -23,8 +23,11 @@ from latens.data.sound.files import read_sound
 from latens.data.sound.recordings import audio
 from latens.data.sound.views import AudioView, Windows
 from latens.data.source import ArraySource, Source, of_kind
-from latens.data.text import Documents, is_documents, is_text_file, read_documents
+from latens.data.sparse import SparseSource, is_sparse, read_matrix
+from latens.data.text import TABLES as COLUMNS
+from latens.data.text import Documents, are_long, holds_documents, is_documents, is_text_file, read_documents
 from latens.data.windows import windows
+from latens.data.words import bag_of_words
 from latens.utils.errors import InputError
 
 BUDGET = 512 * 2**20
@@ -52,14 +55,16 @@ def load(
 
     Args:
         data: an array of shape (n, d), (n, H, W) or (n, H, W, C), a list of rows or of strings, a pandas or polars
-            frame, the path of a ``.npy``, ``.npz`` (or ``file.npz:name``), idx, ``.csv``, ``.parquet`` or ``.txt`` file
-            (a string a line) or of a folder of images, a built-in name (``digits``, ``iris``, ``wine``,
-            ``breast_cancer``, ``diabetes``), or a source.
+            frame, a sparse matrix, the path of a ``.npy``, ``.npz`` (or ``file.npz:name``), ``.mtx``, idx, ``.csv``,
+            ``.parquet`` or ``.txt`` file (a string a line) or of a folder of images, of sound or of ``.txt``, a
+            built-in name (``digits``, ``iris``, ``wine``, ``breast_cancer``, ``diabetes``), or a source.
         size: height and width (or one number for both) that image files are brought to; by default their own.
         columns: the names of the columns of a table to take, in this order; all by default.
-        kind: what the rows are, where their shape does not say it: "signal" for (n, T) or (n, T, C).
-        schema: what a model was fitted on: the columns of a table are read under it, by name, strings in its symbols;
-            recordings as they were.
+        kind: what the rows are, where their shape does not say it: "signal" for (n, T) or (n, T, C); "words" for counts
+            of words (n, d) and for strings to be counted, "text" for strings as they are: by default those are counted
+            that are long.
+        schema: what a model was fitted on: the columns of a table are read under it, by name, strings in its symbols
+            or words; recordings as they were.
         view: how recordings become rows: ``Windows(256, 128)`` cuts one long one, ``LogMel()`` and ``Waveform()`` are
             for files of sound.
         memory: the most bytes to hold; what is larger stays on the disk.
@@ -74,12 +79,28 @@ def load(
     """
     if schema is not None and schema.kind == "signal":
         return _like(data, schema, memory)
+    if schema is not None and schema.kind == "words" and _is_text(data, "words"):
+        return bag_of_words(data, vocabulary=schema.features)
+    if schema is None and _is_text(data, kind):
+        documents = read_documents(data)
+        counted = kind == "words" or (kind is None and are_long(documents.texts))
+        return bag_of_words(documents) if counted else _text(documents)
     if view is not None:
         return _viewed(data, view, columns, memory)
     source = _loaded(data, size, columns, schema if kind is None else ALIKE, memory)
     if isinstance(source, Sequences) and schema is not None:
         source = source.read_as(schema)
     return source if kind is None else of_kind(source, kind)
+
+
+def _is_text(data: Any, kind: str | None) -> bool:
+    """Whether these are strings, or a path to some; a table is one only where that is said."""
+    if not isinstance(data, str | os.PathLike):
+        return is_documents(data)
+    path = Path(os.fspath(data)).expanduser()
+    if path.is_dir():
+        return holds_documents(path) and not find_files(path, ENDINGS)
+    return (is_text_file(path) and path.is_file()) or (kind in ("words", "text") and path.suffix.lower() in COLUMNS)
 
 
 def _like(data: Any, schema: Schema, memory: int) -> Source:
@@ -138,6 +159,8 @@ def _loaded(
         if path.suffix.lower() in TABLES and path.is_file():
             return TABLES[path.suffix.lower()](path, memory, columns, schema)
         return _select(_from_path(os.fspath(data), size, memory), columns)
+    if is_sparse(data):
+        return _select(SparseSource(data), columns)
     return _select(data if isinstance(data, Source) else ArraySource(_array(data)), columns)
 
 
@@ -176,13 +199,15 @@ def _from_file(path: Path, size: int | tuple[int, int] | None, memory: int) -> S
         return _text(read_documents(path))
     if ending == ".npy":
         return load_npy(path, memory)
+    if path.name.lower().endswith((".mtx", ".mtx.gz")):
+        return read_matrix(path)
     if ending in ENDINGS:
         return load_images(path, size=size, memory=memory)
     if ending in SOUNDS:
         return audio(path, memory=memory)
     if is_idx(path):
         return load_idx(path, memory)
-    known = ", ".join([".npy", *TABLES, ".npz", ".txt"])
+    known = ", ".join([".npy", *TABLES, ".npz", ".mtx", ".txt"])
     raise InputError(f"cannot tell what {path} is; read are {known}, idx files, images, sound, and folders of them")
 
 
@@ -213,8 +238,6 @@ def _builtin(name: str) -> Source:
 
 
 def _array(data: Any) -> np.ndarray:
-    if hasattr(data, "toarray"):
-        raise InputError("the data are a sparse matrix; give a dense array, e.g. X.toarray()")
     try:
         X = np.asarray(data)
     except (ValueError, TypeError, RuntimeError) as error:

@@ -17,7 +17,7 @@ from latens.utils.errors import InputError
 from latens.utils.validation import place_of
 from latens.utils.value import Value
 
-KINDS = {"image": 2, "signal": 1, "table": 0, "array": 0, "text": 0}
+KINDS = {"image": 2, "signal": 1, "table": 0, "words": 0, "array": 0, "text": 0}
 """How many axes of each kind have neighbours: height and width of an image, the time of a signal."""
 
 
@@ -26,8 +26,8 @@ class Schema(Value):
     """One example: its kind, shape and type, and where its numbers lie.
 
     Args:
-        kind: "image" (H, W) or (H, W, C), "signal" (T,) or (T, C), "table" (d,), "text" (T,), or "array" (any other
-            shape).
+        kind: "image" (H, W) or (H, W, C), "signal" (T,) or (T, C), "table" (d,), "words" (d,), a count for each,
+            "text" (T,), or "array" (any other shape).
         shape: the shape of one example.
         dtype: NumPy's name of the type, e.g. "uint8".
         low, high: the ends of the lattice; without one, the smallest and largest finite entry seen.
@@ -36,7 +36,7 @@ class Schema(Value):
         step: the distance of two levels.
         counts: non-negative integers without an upper bound.
         has_missing: NaN was seen.
-        features: the names of a table's columns.
+        features: the names of a table's columns, or the words that are counted.
         columns: what each column of a table of several kinds holds; None where all entries are alike.
         classes: the names of the labels.
         view: how recordings became rows, such as ``LogMel(8000, 0.5, 40, 256)``.
@@ -141,6 +141,8 @@ class Schema(Value):
         if self.tokens is not None:
             different = self.tokens.size - 1 - (self.tokens.unknown is not None)
             return f"strings of up to {self.size} {self.tokens.name}, {different} different ones"
+        if self.kind == "words":
+            return f"counts of {self.size:,} words, at most {self.high:g} of one{gaps}"
         sizes = "x".join(map(str, self.shape))
         kinds = {
             "image": f"{sizes} images",

@@ -67,7 +67,7 @@ class ArraySource(Source):
         labels: n integers or strings.
         names: n strings.
         features: the names of a table's columns.
-        kind: "image", "signal", "table" or "array"; chosen from the shape when None.
+        kind: "image", "signal", "table", "words" or "array"; chosen from the shape when None.
         skipped, notes: as in `Source`.
 
     Raises:
@@ -138,18 +138,23 @@ def of_kind(source: Source, kind: str) -> Source:
         return source
     check_choice("kind", kind, tuple(KINDS))
     axes, shape = max(KINDS[kind], 1), source.schema.shape
-    if kind != "array" and not axes <= len(shape) <= axes + (kind != "table"):
+    if kind != "array" and not axes <= len(shape) <= axes + (kind not in ("table", "words")):
         raise InputError(f"rows of shape {shape} cannot be of the kind {kind!r}, whose {_AXES[kind]}")
     if kind == "signal" and shape[0] == 1:
         raise InputError("rows of one step are no signals; one long recording is cut into windows, say of 256 steps")
-    X = source.X if isinstance(source, ArraySource) else source.take(np.arange(len(source)))
-    return ArraySource(X, source.labels, names=source.names, kind=kind, skipped=source.skipped, notes=source.notes)
+    X: Any = getattr(source, "X", None)
+    sparse = hasattr(X, "toarray")
+    make: Any = type(source) if sparse else ArraySource
+    X = X if sparse or isinstance(source, ArraySource) else source.take(np.arange(len(source)))
+    about = {"names": source.names, "features": source.schema.features if kind in ("table", "words") else None}
+    return make(X, source.labels, **about, kind=kind, skipped=source.skipped, notes=source.notes)
 
 
 _AXES = {
     "image": "examples are (H, W) or (H, W, C)",
     "signal": "examples are (T,) or (T, C)",
     "table": "examples are (d,)",
+    "words": "examples are (d,), a count for each word",
 }
 
 

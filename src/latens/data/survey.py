@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from latens.data.schema import CHUNK, Lattice, Schema
@@ -49,6 +51,27 @@ class Survey:
         self.entries += values.size
         if values.size:
             self._extend(values)
+
+    def update_sparse(self, X: Any) -> None:
+        """Read a sparse matrix in compressed rows (n, d): what is not stored is 0.
+
+        Raises:
+            InputError: an entry is infinite.
+        """
+        infinite, gaps = np.isinf(X.data), np.isnan(X.data)
+        if infinite.any():
+            at = int(np.argmax(infinite))
+            place = int(np.searchsorted(X.indptr, at, "right") - 1), int(X.indices[at])
+            raise InputError(f"the data hold infinity at {place_of(place)}; remove or replace it")
+        if gaps.any():
+            self.missing = np.bincount(X.indices[gaps], minlength=X.shape[1])
+        zeros = X.shape[0] * X.shape[1] - X.nnz
+        self.rows, self.entries = X.shape[0], X.shape[0] * X.shape[1] - int(gaps.sum())
+        for values in (X.data[~gaps], np.zeros(min(zeros, 1), X.dtype)):
+            if values.size:
+                self._extend(values)
+        if zeros and len(self.histogram):
+            self.histogram[0] += zeros - 1
 
     def _finite(self, X: np.ndarray) -> np.ndarray:
         infinite = np.argwhere(np.isinf(X))
@@ -105,6 +128,8 @@ class Survey:
         )
 
     def _lattice(self) -> Lattice | None:
+        if self.kind == "words":
+            return None
         if self.dtype.kind == "b":
             return Lattice(0.0, 1.0, 2)
         two = self._two_levels()
@@ -134,6 +159,8 @@ class Survey:
 
     def _counts(self) -> bool:
         """Whole numbers from 0 on, spread as counts are and with a tail that goes on rather than the end of a scale."""
+        if self.kind == "words":
+            return self._are_counts()
         if not self._may_be_counts() or self.low < 0 or self.high in FULL_SCALES or len(self.few) < 3:
             return False
         if self.high >= MOST_LEVELS:
@@ -142,6 +169,16 @@ class Survey:
         mean = float(values @ share)
         tail = share[values > self.high - 0.1 * (self.high - self.low)].sum()
         return bool(tail < 0.025 and (values - mean) ** 2 @ share > 0.9 * mean)
+
+    def _are_counts(self) -> bool:
+        """That they are, as is said of words.
+
+        Raises:
+            InputError: they are not.
+        """
+        if self.low < 0 or not self.integral:
+            raise InputError(f"words are counted: 0, 1, 2, ...; got values from {self.low:g} to {self.high:g}")
+        return True
 
     def _may_be_counts(self) -> bool:
         return self.kind != "image" and self.integral and self.dtype.kind in "iuf" and self.dtype != np.uint8

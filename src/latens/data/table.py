@@ -218,7 +218,7 @@ class TableWarning(UserWarning):
 
 
 def told(source: Source) -> Source:
-    """The source, once its notes have been given as warnings."""
-    for note in source.notes:
+    """The source, once its notes have been given as warnings, where its rows were read under known columns or words."""
+    for note in source.notes if source.schema.kind in ("table", "words") else ():
         warnings.warn(note, TableWarning, stacklevel=4)
     return source

@@ -28,6 +28,8 @@ TABLES = (".csv", ".tsv")
 LABELS = ("label", "labels", "y", "class", "target", "category")
 """Names of a column of labels beside one of text."""
 MOST_UNREADABLE = 0.1
+LONG = 30
+"""Words of a document that is told by its words rather than as a sequence, in the middle of all."""
 _LARGEST_CELL = 1 << 30
 
 
@@ -79,6 +81,15 @@ def is_text_file(path: Path) -> bool:
     (True, True, False)
     """
     return path.name.lower().endswith(TEXTS)
+
+
+def are_long(texts: Sequence[str]) -> bool:
+    """Whether half of these texts have more than 30 words: what they are about is then told by how often each occurs.
+
+    >>> are_long(["a line"] * 3), are_long(["to be or not to be " * 10])
+    (False, True)
+    """
+    return float(np.median([len(text.split()) for text in texts])) > LONG
 
 
 def read_documents(data: Any, column: str | None = None) -> Documents:

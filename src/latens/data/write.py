@@ -19,6 +19,7 @@ from latens.data.files import NAME
 from latens.data.schema import Schema
 from latens.data.sound.files import write_wav
 from latens.data.table import refuse_other_than_numbers
+from latens.data.words import bags
 from latens.utils.errors import InputError
 from latens.utils.storage import atomic, atomic_folder
 from latens.utils.text import nearest
@@ -33,8 +34,8 @@ def write_array(
     """Write rows in the format that the ending of `path` names.
 
     ``.npy`` and ``.npz`` hold the numbers as they are, ``.csv`` and ``.parquet`` one line per row, ``.png`` (or
-    ``.jpg``, ``.webp``) the one image or a grid of all, ``.wav`` one sound after another, and a path without an ending
-    a new folder of one PNG per image, or of one WAV per recording.
+    ``.jpg``, ``.webp``) the one image or a grid of all, ``.wav`` one sound after another, ``.txt`` one bag of words a
+    line, and a path without an ending a new folder of one PNG per image, or of one WAV per recording.
 
     Args:
         path: where to write; the folder above it exists.
@@ -212,6 +213,12 @@ def _write_csv(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence
     csv.write_csv(_table(X, schema, names), path)
 
 
+def _write_text(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
+    if schema is None or schema.kind != "words" or schema.features is None or X.dtype.kind not in "iu":
+        raise InputError(f"cannot write text ({path.suffix}): rows are no bags of words; use .csv or .npy")
+    path.write_text("".join(f"{text}\n" for text in bags(X, schema.features)), encoding="utf-8")
+
+
 def _write_parquet(path: Path, X: np.ndarray, schema: Schema | None, names: Sequence[str] | None) -> None:
     from pyarrow import parquet
 
@@ -244,5 +251,6 @@ _WRITERS: dict[str, _Writer] = {
     ".png": _write_picture,
     ".jpg": _write_picture,
     ".webp": _write_picture,
+    ".txt": _write_text,
     ".wav": _write_sound,
 }

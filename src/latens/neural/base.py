@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from latens.data import Schema, Source, load, strings_of
+from latens.data import Schema, Source, load
 from latens.data.frames import is_frame
 from latens.data.table import TableSource, told
 from latens.density import DensityEstimator
@@ -28,7 +28,7 @@ from latens.neural.columns import units_of
 from latens.neural.conditions import Condition, Covariates, condition_of
 from latens.neural.defaults import Choice
 from latens.neural.progress import Lines
-from latens.neural.rows import batches, check_rows, detached, filled, is_table, seed_of, split, tensor
+from latens.neural.rows import batches, check_rows, detached, filled, is_table, is_text, seed_of, split, tensor, texts
 from latens.neural.scoring import block_shape, by_block
 from latens.neural.support import check_support
 from latens.neural.task import Task
@@ -130,8 +130,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         """Learns p(x), or p(x | y) where ``condition="y"``.
 
         Args:
-            X: an array ``(n, d)``, images ``(n, H, W)`` or ``(n, H, W, C)``, a frame, strings, a path, or a built-in
-                name.
+            X: an array ``(n, d)``, images ``(n, H, W)`` or ``(n, H, W, C)``, a sparse matrix, a frame, strings, a path,
+                or a built-in name.
             y: ``(n,)``, what is conditioned on; ignored unless asked for.
 
         Raises:
@@ -293,8 +293,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     def _told(self, rows: np.ndarray) -> Any:
         """Rows as they are; strings where numbers stand for text, and the frame where they stand for other cells."""
-        if self.schema_.tokens is not None:
-            return strings_of(rows, self.schema_)
+        if is_text(rows, self.schema_):
+            return texts(rows, self.schema_)
         return rows if self.schema_.columns is None else framed(self._frame, rows, self.schema_.columns)
 
     def sample(self, n_samples: int = 1, random_state: Any = None, *, y: Any = None) -> Any:
@@ -322,8 +322,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
                 end = min(start + self._block, n)
                 beside = None if context is None else torch.from_numpy(context[start:end]).to(self._device)
                 parts.append(self.units_.inverse(draw(end - start, beside), drawn=drawn))
-        rows = np.concatenate(parts)
-        return framed(self._frame, rows, self.schema_.columns) if self.schema_.tokens is None else self._told(rows)
+        told = self._told(rows := np.concatenate(parts))
+        return framed(self._frame, rows) if told is rows else told
 
     @abstractmethod
     def _drawn(self, n: int, context: Tensor | None) -> Tensor:
@@ -343,6 +343,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.input_tags.allow_nan = self._takes_missing
+        tags.input_tags.sparse = True
         return tags
 
     # -- plumbing -----------------------------------------------------------------------------------------------
@@ -352,8 +353,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         if not reset:
             check_is_fitted(self)
         X = detached(X)
-        if not reset and self.schema_.kind == "signal":
-            return load(X, schema=self.schema_)
+        if not reset and self.schema_.kind in ("signal", "words"):
+            return told(load(X, schema=self.schema_))
         typed = is_frame(X) and (reset or self.schema_.columns is not None)
         source = load(X, schema=None if reset else self.schema_) if typed or not is_table(X) else None
         if isinstance(source, TableSource):

@@ -19,6 +19,7 @@ from latens.distributions import (
     DiscretizedLogistic,
     Family,
     MixtureOf,
+    Multinomial,
     NegativeBinomial,
     Normal,
     Product,
@@ -46,6 +47,8 @@ def likelihood(schema: Schema, n: int) -> Choice:
         return Choice(_heads(schema.columns, n), "a head for each column, by its kind")
     if schema.tokens is not None:
         return Choice(Strings(schema.tokens.size), f"text: {schema.tokens.name} one after another, then the end")
+    if schema.kind == "words":
+        return Choice(Multinomial(), "words of documents as long as they are")
     if schema.levels == 2:
         return Choice(Bernoulli(), "two levels")
     if schema.counts:
@@ -95,6 +98,8 @@ def latents(schema: Schema, n: int) -> Choice:
     size = math.prod(schema.shape)
     if schema.kind == "text":
         return Choice(16 if n < 10_000 else 32, f"{n} strings")
+    if schema.kind == "words":
+        return Choice(50 if n >= 5000 else 20, f"topics of {n} documents")
     if schema.kind == "table":
         return Choice(max(2, min(32, (size + 1) // 2)), f"half of {size} columns")
     value = min(16 if size <= 256 else 32 if size <= 1024 else 64, max(8, 2 ** int(math.log2(max(n, 50) / 50))))

@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from latens.data import Source, Subset
+from latens.data import Schema, Source, Subset
+from latens.data.sequences import strings_of
+from latens.data.sparse import is_sparse
 from latens.data.text import is_documents
+from latens.data.words import bags
 from latens.training import Batches, ResidentBatches, StreamingBatches
 from latens.utils.errors import InputError
 
@@ -136,11 +139,24 @@ def seed_of(random_state: Any) -> int:
 
 
 def is_table(X: Any) -> bool:
-    """Whether this is a table, to be told apart from images, files and sources."""
+    """Whether this is a table, to be told apart from images, files, sources, sparse matrices and documents."""
+    if isinstance(X, (str, Path, Source)) or is_sparse(X) or is_documents(X):
+        return False
     try:
-        return not isinstance(X, (str, Path, Source)) and not is_documents(X) and np.asarray(X).ndim <= 2
+        return np.asarray(X).ndim <= 2
     except ValueError:
         return False
+
+
+def is_text(rows: np.ndarray, schema: Schema) -> bool:
+    """Whether rows stand for strings: for sequences of symbols, or for how often each word occurs."""
+    counted = schema.kind == "words" and schema.features is not None and rows.dtype.kind in "iu"
+    return schema.tokens is not None or counted
+
+
+def texts(rows: np.ndarray, schema: Schema) -> list[str]:
+    """The strings that rows stand for."""
+    return bags(rows, schema.features or ()) if schema.tokens is None else strings_of(rows, schema)
 
 
 def detached(X: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import ClassifierTags, Tags
 from torch import Tensor, nn
 
 from latens.data import Schema, Source
@@ -226,6 +227,11 @@ class SemiSupervisedVAE(LatentDensity):
 
     def _context(self, y: Any, n: int) -> np.ndarray | None:
         return None if y is None else self.condition_.encode(y, n)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags = ClassifierTags()
+        return tags
 
 
 _LABELLED = 1 << 16
