@@ -126,13 +126,16 @@ def _ordered(source: Source, schema: Schema) -> Source:
 
 
 def as_rows(estimator: DensityEstimator, drawn: Any) -> Any:
-    """What an estimator gives, a frame, bags of words or an array, as rows of numbers; other strings as they are."""
+    """What an estimator draws, a frame, bags of words or an array, as rows of numbers; other strings as they are."""
     schema = estimator.schema_
-    if schema.tokens is not None:
-        return drawn
-    if not is_documents(drawn) and (schema.columns is None or not is_frame(drawn)):
-        return np.asarray(drawn).reshape(-1, *schema.shape)
-    source = load(drawn, schema=schema)
+    return drawn if schema.tokens is not None else np.asarray(unframed(schema, drawn)).reshape(-1, *schema.shape)
+
+
+def unframed(schema: Schema, rows: Any) -> Any:
+    """The rows of numbers that stand for the cells of a frame, or for bags of words; anything else as it is."""
+    if not is_documents(rows) and (schema.columns is None or not is_frame(rows)):
+        return rows
+    source = load(rows, schema=schema)
     return source.take(np.arange(len(source)))
 
 

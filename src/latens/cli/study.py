@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from latens.cli import summary
-from latens.cli.opened import as_rows
+from latens.cli.opened import as_rows, unframed
 from latens.data import LogMel, Schema, Source, Subset
 from latens.metrics.evaluate import evaluate
 from latens.neural import AutoEncoder, LatentDensity, NeuralDensity
@@ -124,7 +124,7 @@ def examine(estimator: LatentDensity, source: Source, name: str, *, split: bool 
         schema=estimator.schema_,
         history=estimator.history_.rows,
         originals=np.array(estimator._told(rows), dtype=object) if text else rows,
-        reconstructions=np.array(rebuilt, dtype=object) if text else rebuilt,
+        reconstructions=np.array(rebuilt, dtype=object) if text else unframed(source.schema, rebuilt),
         means=means,
         draws=draws,
         plane=_plane(estimator, placed, shown),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.cli.opened import as_rows, columns, label_of, log_likelihoods, open_latent, open_model, read_like
+from latens.cli.opened import as_rows, columns, label_of, log_likelihoods, open_latent, open_model, read_like, unframed
 from latens.cli.report.pictures import drawable
 from latens.cli.screen import Answer, working
 from latens.data import Schema, load, write_array, write_strings
@@ -109,10 +109,11 @@ def score(path: str, data: str, output: str | None, k: int | None) -> Answer:
 
 
 def _written(
-    out: str, rows: np.ndarray, schema: Schema, what: str, more: dict[str, Any], names: list[str] | None = None
+    out: str, rows: Any, schema: Schema, what: str, more: dict[str, Any], names: list[str] | None = None
 ) -> Answer:
     if schema.tokens is not None:
         return _told(out, list(rows), what, more, names)
+    rows = unframed(schema, rows)
     write_array(out, rows, schema, names)
     noun = ("recordings" if schema.audible else "images") if _is_picture(out) else "rows"
     data = {"output": out, "n": len(rows), "shape": list(rows.shape), "what": what, **more}

@@ -51,7 +51,16 @@ def is_number(kind: pa.DataType) -> bool:
     return numeric or pa.types.is_boolean(kind) or pa.types.is_duration(kind)
 
 
-def numbers(name: str, values: Any) -> np.ndarray:
+def told(place: tuple[str, int], row: Any) -> str:
+    """Where a cell stands, in words.
+
+    >>> told(("line", 2), 5)
+    'line 7'
+    """
+    return f"{place[0]} {place[1] + row}"
+
+
+def numbers(name: str, values: Any, place: tuple[str, int] = ("row", 0)) -> np.ndarray:
     """Entries as float64, NaN where missing; lengths of time in seconds.
 
     Raises:
@@ -63,7 +72,7 @@ def numbers(name: str, values: Any) -> np.ndarray:
     values = plain(values)
     kind = values.type
     if is_text(kind):
-        values = _cast(name, values, compute.utf8_trim_whitespace(values), pa.float64(), "number")
+        values = _cast(name, values, pa.float64(), "number", place)
     elif pa.types.is_boolean(kind):
         values = values.cast(pa.uint8())
     elif pa.types.is_duration(kind):
@@ -73,7 +82,7 @@ def numbers(name: str, values: Any) -> np.ndarray:
     found = _floats(values)
     infinite = np.flatnonzero(np.isinf(found))
     if len(infinite):
-        raise InputError(f"the column '{name}' holds infinity at row {infinite[0]}; remove or replace it")
+        raise InputError(f"the column '{name}' holds infinity at {told(place, infinite[0])}; remove or replace it")
     return found
 
 
@@ -81,7 +90,7 @@ def _floats(values: pa.Array) -> np.ndarray:
     return np.array(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def dates(name: str, values: Any, *, days: bool) -> np.ndarray:
+def dates(name: str, values: Any, place: tuple[str, int] = ("row", 0), *, days: bool) -> np.ndarray:
     """Points in time as days or seconds since 1970, to the microsecond, NaN where missing.
 
     Raises:
@@ -92,7 +101,7 @@ def dates(name: str, values: Any, *, days: bool) -> np.ndarray:
     """
     values = plain(values)
     if is_text(values.type):
-        values = _cast(name, values, compute.utf8_trim_whitespace(values), pa.timestamp("us"), "date")
+        values = _cast(name, values, pa.timestamp("us"), "date", place)
     elif not is_date(values.type) and values.null_count < len(values):
         raise InputError(f"the column '{name}' was fitted with dates; got {values.type}")
     zone = getattr(values.type, "tz", None)
@@ -101,11 +110,11 @@ def dates(name: str, values: Any, *, days: bool) -> np.ndarray:
     return np.floor(seconds / 86_400) if days else seconds
 
 
-def _cast(name: str, given: pa.Array, trimmed: pa.Array, kind: pa.DataType, expected: str) -> pa.Array:
+def _cast(name: str, values: pa.Array, kind: pa.DataType, expected: str, place: tuple[str, int]) -> pa.Array:
     try:
-        return trimmed.cast(kind)
+        return compute.utf8_trim_whitespace(values).cast(kind)
     except pa.ArrowInvalid:
-        raise InputError(others(name, given, expected)) from None
+        raise InputError(others(name, values, expected, place)) from None
 
 
 def casts(values: pa.Array, kind: pa.DataType) -> bool:
@@ -128,7 +137,7 @@ def is_padded(values: pa.Array) -> bool:
     return bool(compute.any(compute.match_substring_regex(zeros, r"^0\d")).as_py())
 
 
-def others(name: str, values: pa.Array, expected: str, word: str = "row", first: int = 0) -> str:
+def others(name: str, values: pa.Array, expected: str, place: tuple[str, int] = ("row", 0)) -> str:
     """Which entries of a column are none of those expected, in one line.
 
     >>> others("age", pa.array(["31", "old", None, "5"]), "number")
@@ -136,10 +145,10 @@ def others(name: str, values: pa.Array, expected: str, word: str = "row", first:
     """
     wrong = compute.invert(compute.match_substring_regex(values, LOOKS[expected]))
     places = np.flatnonzero(wrong.fill_null(False).to_numpy(zero_copy_only=False))
-    shown = [f"{_short(values[int(i)].as_py())} at {word} {first + i}" for i in places[:3]]
+    shown = [f"{_short(values[int(i)].as_py())} at {told(place, i)}" for i in places[:3]]
     more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-    told = ", ".join(shown) + more if shown else "something else"
-    return f"the column '{name}' holds {EXPECTED[expected]}, but also {told}; make them empty, or leave the column out"
+    what = ", ".join(shown) + more if shown else "something else"
+    return f"the column '{name}' holds {EXPECTED[expected]}, but also {what}; make them empty, or leave the column out"
 
 
 def _short(value: str) -> str:

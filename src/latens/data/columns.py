@@ -98,7 +98,7 @@ class Column(Value):
         return {"name": self.name, "kind": self.kind, "dtype": self.dtype, "values": self.values, "categories": levels}
 
 
-def encode(column: Column, values: Any) -> tuple[np.ndarray, list[Any]]:
+def encode(column: Column, values: Any, place: tuple[str, int] = ("row", 0)) -> tuple[np.ndarray, list[Any]]:
     """The numbers that stand for the entries of a column, (n,) float64, and the categories among them not seen before.
 
     A category that was never seen is missing: nothing is known of its probability.
@@ -106,6 +106,7 @@ def encode(column: Column, values: Any) -> tuple[np.ndarray, list[Any]]:
     Args:
         column: what it holds.
         values: a pyarrow array.
+        place: what a row is called in a message, and the number of the first.
 
     Raises:
         InputError: entries that are not of its kind.
@@ -119,11 +120,14 @@ def encode(column: Column, values: Any) -> tuple[np.ndarray, list[Any]]:
 
     if column.categories is not None:
         return _places(column, values)
-    found = dates(column.name, values, days=column.unit == "D") if column.unit else numbers(column.name, values)
+    if column.unit:
+        found = dates(column.name, values, place, days=column.unit == "D")
+    else:
+        found = numbers(column.name, values, place)
     if column.kind == "constant":
         new = found[(found != column.low) & ~np.isnan(found)]
         return np.where(found == column.low, found, np.nan), np.unique(new).tolist()
-    _check(column, found)
+    _check(column, found, place)
     return found, []
 
 
@@ -151,7 +155,7 @@ def _places(column: Column, values: Any) -> tuple[np.ndarray, list[Any]]:
     return found, new
 
 
-def _check(column: Column, found: np.ndarray) -> None:
+def _check(column: Column, found: np.ndarray, place: tuple[str, int]) -> None:
     """Refuses numbers that the column cannot hold."""
     if column.kind in ("real", "date"):
         return
@@ -164,10 +168,8 @@ def _check(column: Column, found: np.ndarray) -> None:
         on, expected = (found == 0) | (found == 1), "0 and 1"
     wrong = np.flatnonzero(known & ~on)
     if len(wrong):
-        raise InputError(
-            f"the column '{column.name}' was fitted with {expected}; got {found[wrong[0]]:g} at row {wrong[0]} "
-            f"({len(wrong)} of {len(found)} entries)"
-        )
+        where = f"{place[0]} {place[1] + wrong[0]} ({len(wrong)} of {len(found)} entries)"
+        raise InputError(f"the column '{column.name}' was fitted with {expected}; got {found[wrong[0]]:g} at {where}")
 
 
 def decode(column: Column, numbers: np.ndarray) -> Any:

@@ -105,9 +105,9 @@ class Cells:
             sort = self._sort(values, known)
             self.sorts.add(sort)
             if sort == "number":
-                self._extend(numbers(self.name, known))
+                self._extend(numbers(self.name, values, self._here))
             elif sort == "date":
-                self._extend(dates(self.name, known, days=False))
+                self._extend(dates(self.name, values, self._here, days=False))
             if sort != "date":
                 self._count(known)
         self.rows += len(values)
@@ -142,11 +142,16 @@ class Cells:
         if casts(trimmed, pa.timestamp("us")):
             return "date"
         if not self.words:
-            word, first = self.place
-            self.words = {sort: others(self.name, values, sort, word, first + self.rows) for sort in EXPECTED}
+            self.words = {sort: others(self.name, values, sort, self._here) for sort in EXPECTED}
         return "text"
 
+    @property
+    def _here(self) -> tuple[str, int]:
+        word, first = self.place
+        return word, first + self.rows
+
     def _extend(self, found: np.ndarray) -> None:
+        found = found[~np.isnan(found)]
         self.survey.update(found[:, None])
         self.whole_days = self.whole_days and bool(np.all(found % 86_400 == 0))
 

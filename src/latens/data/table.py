@@ -112,9 +112,10 @@ def read_under(
     """Encodes the cells of known columns, which stand at these places of a table."""
     stores = [Store(None if column.categories is None else len(column.categories)) for column in columns]
     new: list[dict[Any, None]] = [{} for _ in columns]
+    word, first = table.place
     for piece in table.pieces(at):
         for store, column, values, unseen_ in zip(stores, columns, piece, new, strict=True):
-            found, levels = encode(column, values)
+            found, levels = encode(column, values, (word, first + store.length))
             store.append(found)
             unseen_.update(dict.fromkeys(levels))
         if sum(store.nbytes for store in stores) > memory:
