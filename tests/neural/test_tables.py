@@ -97,7 +97,7 @@ def test_numbers_of_every_kind_are_learned():
     )
     X.loc[::7, "age"] = np.nan
     X.loc[::5, "mood"] = None
-    vae = VAE(epochs=40, learning_rate=0.01, batch_size=64, **SMALL).fit(X)
+    vae = VAE(epochs=30, learning_rate=0.02, batch_size=100, **SMALL).fit(X)
     new = vae.sample(1500)
     assert (new.dtypes == X.dtypes).all()
     for name in ("height", "age", "rain"):
@@ -163,7 +163,7 @@ def test_draws_of_numbers_given_others_are_those_of_the_conditional_normal():
     g = np.random.default_rng(0)
     z = g.normal(size=(2000, 1))
     X = np.hstack([z + 10.0, 0.9 * z + 0.3 * g.normal(size=(2000, 1))])
-    vae = VAE(epochs=30, learning_rate=0.01, batch_size=128, **SMALL).fit(X)
+    vae = VAE(epochs=15, learning_rate=0.02, batch_size=128, **SMALL).fit(X)
     drawn = vae.sample(2000, given=[11.0, np.nan], random_state=0)
     assert (drawn[:, 0] == 11.0).all()
     assert drawn[:, 1].mean() == pytest.approx(0.9, abs=0.12)

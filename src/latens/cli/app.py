@@ -203,6 +203,7 @@ def sample(
     seed: Whole = None,
     mean: Mean = None,
     label: Text = None,
+    given: Text = None,
     json: Switch = False,
 ) -> None:
     """Draw new examples from the density that RUN has learned.
@@ -212,21 +213,21 @@ def sample(
 
         latens sample runs/faces -n 64 -o new.png
         latens sample runs/faces -n 1000 -o new.npy --seed 1
-        latens sample runs/faces -n 100 -o new/ --noise
+        latens sample runs/people -n 1000 --given sex=F,age=30 -o women.csv
 
     Args:
         run: A run folder, or a saved model.
         n: How many.
-        output: Where to; its ending chooses the format: .png, .jpg or .webp (a grid), .wav, .npy, .npz, .csv, .parquet,
-            or none for a folder, of pictures or of sound.
+        output: Where to; its ending chooses: .png, .jpg, .webp (a grid), .wav, .npy, .npz, .csv, .parquet, a folder.
         seed: What the draws depend on; that of the model by default.
         mean: Decoder means, or draws with the noise of the likelihood.
         label: The class to draw, where the model was trained with --condition y; all in turn by default.
+        given: What is known of the rows: columns and their values, with commas between them.
         json: Print one JSON object.
     """
     from latens.cli import use
 
-    _show(use.sample(run, n, output, seed, mean, label), json)
+    _show(use.sample(run, n, output, seed, mean, label, given), json)
 
 
 @app.command

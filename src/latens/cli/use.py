@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,33 @@ PICTURES = (".png", ".jpg", ".webp", ".wav", "")
 MOST_IN_A_GRID = 400
 
 
-def sample(path: str, n: int, output: str | None, seed: int | None, mean: bool | None, label: str | None) -> Answer:
+def sample(
+    path: str,
+    n: int,
+    output: str | None,
+    seed: int | None,
+    mean: bool | None,
+    label: str | None,
+    given: str | None = None,
+) -> Answer:
     """New examples."""
     estimator = open_model(path)
     out = output or _place("samples", estimator.schema_, n)
     y = label_of(estimator, label, n) if n > 0 else None
     seed = getattr(estimator, "seed_", 0) if seed is None else seed
     if not isinstance(estimator, LatentDensity):
-        if mean is not None:
-            raise InputError(f"--mean and --noise are for a model that decodes; {path} is a {type(estimator).__name__}")
+        if mean is not None or given is not None:
+            what = "--mean and --noise are" if given is None else "--given is"
+            raise InputError(f"{what} for a model that decodes; {path} is a {type(estimator).__name__}")
         with working("drawing"):
             drawn = estimator.sample(n, seed) if y is None else estimator.sample(n, seed, y=y)  # type: ignore[call-arg]
         rows = as_rows(estimator, drawn)
         return _written(out, rows, estimator.schema_, "draws x ~ p(x)", {"mean": False, "seed": seed})
+    if given is not None:
+        known = _given(given)
+        with working("drawing"):
+            rows = as_rows(estimator, estimator.sample(n, seed, y=y, given=known))
+        return _written(out, rows, estimator.schema_, f"draws x ~ p(x | {given})", {"mean": False, "seed": seed})
     means = (_is_picture(out) and estimator.schema_.tokens is None) if mean is None else mean
     with working("drawing"):
         rows = as_rows(estimator, estimator.sample(n, seed, y=y, mean=means))
@@ -44,13 +59,31 @@ def sample(path: str, n: int, output: str | None, seed: int | None, mean: bool |
     return _written(out, rows, estimator.schema_, what, {"mean": means, "seed": seed})
 
 
+def _given(text: str) -> dict[str, Any]:
+    """Columns and their values.
+
+    >>> _given('sex=F,age=30,"city=Paris, Texas"')
+    {'sex': 'F', 'age': 30.0, 'city': 'Paris, Texas'}
+    """
+    out: dict[str, Any] = {}
+    for part in next(csv.reader([text]), []):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise InputError(f"--given expects columns and values such as sex=F,age=30; got {part!r}")
+        try:
+            out[name.strip()] = float(value)
+        except ValueError:
+            out[name.strip()] = value.strip()
+    return out
+
+
 def reconstruct(path: str, data: str, output: str | None) -> Answer:
     """What passes through the latent space."""
     estimator = open_latent(path, "reconstruct")
     source = read_like(estimator, data)
     out = output or _place("reconstructions", estimator.schema_, len(source))
     with working("reconstructing"):
-        rows = estimator.reconstruct(source)
+        rows = as_rows(estimator, estimator.reconstruct(source))
     return _written(out, rows, estimator.schema_, "E[x | z] at the posterior mean", {}, source.names)
 
 
@@ -62,7 +95,7 @@ def complete(path: str, data: str, output: str | None, k: int | None) -> Answer:
     source = read_like(estimator, data)
     out = output or _place("completed", estimator.schema_, len(source))
     with working("completing"):
-        rows = estimator.complete(source, k=k)
+        rows = as_rows(estimator, estimator.complete(source, k=k))
     return _written(out, rows, estimator.schema_, "missing entries are E[x | what is observed]", {}, source.names)
 
 
@@ -83,7 +116,7 @@ def decode(path: str, points: str, output: str | None, label: str | None) -> Ans
     z = source.take(np.arange(len(source)))
     out = output or _place("decoded", estimator.schema_, len(z))
     with working("decoding"):
-        rows = estimator.inverse_transform(z, label_of(estimator, label, len(z)))
+        rows = as_rows(estimator, estimator.inverse_transform(z, label_of(estimator, label, len(z))))
     return _written(out, rows, estimator.schema_, "decoder means E[x | z]", {})
 
 

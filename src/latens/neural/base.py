@@ -211,13 +211,14 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
                 settings[name], reasons[name] = choice.value, choice.why
         return settings, reasons
 
-    def _pace(self, n: int, network: Any, settings: dict[str, Any]) -> Defaults:
+    def _pace(self, schema: Schema, n: int, network: Any, settings: dict[str, Any]) -> Defaults:
         """How long, in what steps."""
-        batch = self.batch_size or defaults.batch_size(n, network).value
+        typed = schema.columns is not None
+        batch = self.batch_size or defaults.batch_size(n, network, typed).value
         return {
-            "batch_size": lambda: defaults.batch_size(n, network),
-            "epochs": lambda: defaults.epochs(n, batch, network),
-            "learning_rate": lambda: defaults.learning_rate(network, settings["epochs"] * max(1, n // batch)),
+            "batch_size": lambda: defaults.batch_size(n, network, typed),
+            "epochs": lambda: defaults.epochs(n, batch, network, typed),
+            "learning_rate": lambda: defaults.learning_rate(network, settings["epochs"] * max(1, n // batch), typed),
             "patience": lambda: defaults.patience(settings["epochs"]),
         }
 

@@ -100,6 +100,8 @@ def latents(schema: Schema, n: int) -> Choice:
         return Choice(16 if n < 10_000 else 32, f"{n} strings")
     if schema.kind == "words":
         return Choice(50 if n >= 5000 else 20, f"topics of {n} documents")
+    if schema.columns is not None:
+        return Choice(max(2, min(32, 2 * size)), f"two for each of {size} columns, and at most 32")
     if schema.kind == "table":
         return Choice(max(2, min(32, (size + 1) // 2)), f"half of {size} columns")
     value = min(16 if size <= 256 else 32 if size <= 1024 else 64, max(8, 2 ** int(math.log2(max(n, 50) / 50))))
@@ -137,6 +139,8 @@ def network(schema: Schema) -> Choice:
         spec = Conv((32, 64), 2, patch=4 if steps <= 512 else 8 if steps <= 2048 else 16)
         return Choice(spec, f"signals of {steps} steps")
     size = math.prod(schema.shape)
+    if schema.columns is not None:
+        return Choice(MLP((256,)), f"{size} columns of several kinds")
     width = 512 if size > 32 else 128
     return Choice(MLP((width, width)), f"{size} values an example")
 
@@ -154,24 +158,24 @@ def transforms(schema: Schema) -> Choice:
     return Choice(1 if size == 1 else 3, f"{size} values an example")
 
 
-def batch_size(n: int, spec: Spec | Any) -> Choice:
+def batch_size(n: int, spec: Spec | Any, typed: bool = False) -> Choice:
     """Large enough to be quick, small enough for a few hundred steps an epoch."""
-    value = 128 if n >= 2048 and not isinstance(spec, Conv) else 64 if n >= 512 else 32
+    value = 256 if n >= 8192 and typed else 128 if n >= 2048 and not isinstance(spec, Conv) else 64 if n >= 512 else 32
     return Choice(min(value, n), f"{n} examples")
 
 
-def epochs(n: int, batch: int, spec: Spec | Any) -> Choice:
+def epochs(n: int, batch: int, spec: Spec | Any, typed: bool = False) -> Choice:
     """A budget of steps, fewer where each costs more, and at least 10 epochs; early stopping may end it sooner."""
-    steps = max(3_000, 10_000 // len(spec.channels)) if isinstance(spec, Conv) else 12_000
+    steps = max(3_000, 10_000 // len(spec.channels)) if isinstance(spec, Conv) else 3_000 if typed else 12_000
     steps = 6_000 if isinstance(spec, SequenceNetwork) else steps
-    value = max(10, min(1000, round(steps * batch / max(n, batch))))
+    value = max(20 if typed else 10, min(1000, round(steps * batch / max(n, batch))))
     return Choice(value, f"about {max(1, n // batch) * value} steps")
 
 
-def learning_rate(spec: Spec | Any, steps: int) -> Choice:
+def learning_rate(spec: Spec | Any, steps: int, typed: bool = False) -> Choice:
     """A rise, then a cosine down to a hundredth; without the rise, the first steps can throw a deep network far."""
     rise = round(min(0.3, max(0.02, 200 / steps)), 3)
-    peak = 2e-3 if isinstance(spec, (Conv, SequenceNetwork)) else 1e-3
+    peak = 2e-3 if isinstance(spec, (Conv, SequenceNetwork)) else 6e-3 if typed else 1e-3
     schedule: Schedule = Cosine(peak, peak / 100, rise)
     return Choice(schedule, f"rises over the first {100 * rise:g} % of training, then falls to a hundredth")
 

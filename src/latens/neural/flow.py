@@ -95,7 +95,7 @@ class Flow(NeuralDensity):
         return {
             "transforms": lambda: defaults.transforms(schema),
             "network": lambda: network,
-            **self._pace(n, network.value, settings),
+            **self._pace(schema, n, network.value, settings),
         }
 
     def _set_up(self, source: Source, y: Any = None) -> None:

@@ -60,7 +60,7 @@ def _typed(columns: tuple[Column, ...], given: Mapping[Any, Any]) -> np.ndarray:
             raise InputError(f"given names the column {name!r}, which was not fitted{nearest(str(name), names)}.")
         column = columns[names.index(name)]
         try:
-            numbers, unseen = encode(column, pyarrow.array([value]))
+            numbers, unseen = encode(column, pyarrow.array([_as_told(column, value)]))
         except (pyarrow.ArrowException, TypeError) as error:
             raise InputError(f"the column '{name}' holds {column.values}; got {value!r}.") from error
         if unseen or np.isnan(numbers[0]):
@@ -68,6 +68,13 @@ def _typed(columns: tuple[Column, ...], given: Mapping[Any, Any]) -> np.ndarray:
             raise InputError(f"the column '{name}' holds {column.values}; got {value!r}{near}.")
         row[names.index(name)] = numbers[0]
     return row
+
+
+def _as_told(column: Column, value: Any) -> Any:
+    """A number as the category that is written like it; anything else as it is."""
+    written = {str(category): category for category in column.categories or ()}
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return written.get(str(value), written.get(short, value))
 
 
 def conditional_draws(

@@ -92,7 +92,7 @@ class LanguageModel(NeuralDensity, auto_wrap_output_keys=None):  # type: ignore[
 
     def _defaults(self, schema: Schema, n: int, settings: dict[str, Any]) -> Defaults:
         network = defaults.network(schema)
-        return {"network": lambda: network, **self._pace(n, network.value, settings)}
+        return {"network": lambda: network, **self._pace(schema, n, network.value, settings)}
 
     def _objective(self) -> Objective:
         return Distortion()

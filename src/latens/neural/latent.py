@@ -82,7 +82,7 @@ class LatentDensity(NeuralDensity):
             "latents": lambda: defaults.latents(schema, n),
             "encoder": lambda: network,
             "decoder": lambda: network,
-            **self._pace(n, network.value, settings),
+            **self._pace(schema, n, network.value, settings),
         }
 
     @property

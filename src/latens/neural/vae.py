@@ -144,7 +144,7 @@ class VAE(LatentDensity):
             **objective,
             "likelihood": lambda: defaults.likelihood(schema, n),
             "latents": lambda: defaults.levels(shapes),
-            **self._pace(n, self.hierarchy.network, settings),
+            **self._pace(schema, n, self.hierarchy.network, settings),
         }
 
     def _build(self, site: Site) -> Model:
