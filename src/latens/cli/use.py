@@ -83,7 +83,7 @@ def reconstruct(path: str, data: str, output: str | None) -> Answer:
     source = read_like(estimator, data)
     out = output or _place("reconstructions", estimator.schema_, len(source))
     with working("reconstructing"):
-        rows = as_rows(estimator, estimator.reconstruct(source))
+        rows = estimator.reconstruct(source)
     return _written(out, rows, estimator.schema_, "E[x | z] at the posterior mean", {}, source.names)
 
 
@@ -95,7 +95,7 @@ def complete(path: str, data: str, output: str | None, k: int | None) -> Answer:
     source = read_like(estimator, data)
     out = output or _place("completed", estimator.schema_, len(source))
     with working("completing"):
-        rows = as_rows(estimator, estimator.complete(source, k=k))
+        rows = estimator.complete(source, k=k)
     return _written(out, rows, estimator.schema_, "missing entries are E[x | what is observed]", {}, source.names)
 
 
@@ -116,7 +116,7 @@ def decode(path: str, points: str, output: str | None, label: str | None) -> Ans
     z = source.take(np.arange(len(source)))
     out = output or _place("decoded", estimator.schema_, len(z))
     with working("decoding"):
-        rows = as_rows(estimator, estimator.inverse_transform(z, label_of(estimator, label, len(z))))
+        rows = estimator.inverse_transform(z, label_of(estimator, label, len(z)))
     return _written(out, rows, estimator.schema_, "decoder means E[x | z]", {})
 
 
