@@ -2,13 +2,16 @@
 
 from latens.metrics.evaluate import Evaluation, evaluate
 from latens.metrics.samples import SampleQuality, density_coverage, frechet_distance, precision_recall, sample_quality
+from latens.metrics.topics import coherence, top_words
 
 __all__ = [
     "Evaluation",
     "SampleQuality",
+    "coherence",
     "density_coverage",
     "evaluate",
     "frechet_distance",
     "precision_recall",
     "sample_quality",
+    "top_words",
 ]

@@ -25,7 +25,7 @@ from latens.distributions import (
     Product,
     Strings,
 )
-from latens.nn import GRU, MLP, Conv, SequenceNetwork, Spec
+from latens.nn import GRU, MLP, Conv, SequenceNetwork, Spec, Topics
 from latens.objectives import ELBO, Distortion, FreeBits
 from latens.training import Cosine, Linear, Schedule
 
@@ -99,7 +99,7 @@ def latents(schema: Schema, n: int) -> Choice:
     if schema.kind == "text":
         return Choice(16 if n < 10_000 else 32, f"{n} strings")
     if schema.kind == "words":
-        return Choice(50 if n >= 5000 else 20, f"topics of {n} documents")
+        return Choice(max(2, min(20, n // 10)), f"topics of {n} documents")
     if schema.columns is not None:
         return Choice(max(2, min(32, 2 * size)), f"two for each of {size} columns, and at most 32")
     if schema.kind == "table":
@@ -129,6 +129,8 @@ def network(schema: Schema) -> Choice:
     """Convolutions where there is room for them."""
     if schema.kind == "text":
         return Choice(GRU(), "text, read and written symbol after symbol")
+    if schema.kind == "words":
+        return Choice(MLP((256,)), f"{schema.size} words")
     if schema.kind == "image" and min(schema.shape[:2]) >= 12:
         side = min(schema.shape[:2])
         levels = 1 if side <= 40 else 2 if side <= 80 else 3
@@ -143,6 +145,13 @@ def network(schema: Schema) -> Choice:
         return Choice(MLP((256,)), f"{size} columns of several kinds")
     width = 512 if size > 32 else 128
     return Choice(MLP((width, width)), f"{size} values an example")
+
+
+def decoder(schema: Schema) -> Choice:
+    """The same network as the encoder; of words a mean over topics, which can be read."""
+    if schema.kind == "words":
+        return Choice(Topics(), "each latent a topic, with words of its own")
+    return network(schema)
 
 
 def flow(schema: Schema, n: int) -> Choice:
@@ -167,7 +176,7 @@ def batch_size(n: int, spec: Spec | Any, typed: bool = False) -> Choice:
 def epochs(n: int, batch: int, spec: Spec | Any, typed: bool = False) -> Choice:
     """A budget of steps, fewer where each costs more, and at least 10 epochs; early stopping may end it sooner."""
     steps = max(3_000, 10_000 // len(spec.channels)) if isinstance(spec, Conv) else 3_000 if typed else 12_000
-    steps = 6_000 if isinstance(spec, SequenceNetwork) else steps
+    steps = 6_000 if isinstance(spec, SequenceNetwork) else 3_000 if isinstance(spec, Topics) else steps
     value = max(20 if typed else 10, min(1000, round(steps * batch / max(n, batch))))
     return Choice(value, f"about {max(1, n // batch) * value} steps")
 
@@ -175,7 +184,7 @@ def epochs(n: int, batch: int, spec: Spec | Any, typed: bool = False) -> Choice:
 def learning_rate(spec: Spec | Any, steps: int, typed: bool = False) -> Choice:
     """A rise, then a cosine down to a hundredth; without the rise, the first steps can throw a deep network far."""
     rise = round(min(0.3, max(0.02, 200 / steps)), 3)
-    peak = 2e-3 if isinstance(spec, (Conv, SequenceNetwork)) else 6e-3 if typed else 1e-3
+    peak = 2e-3 if isinstance(spec, (Conv, SequenceNetwork, Topics)) else 6e-3 if typed else 1e-3
     schedule: Schedule = Cosine(peak, peak / 100, rise)
     return Choice(schedule, f"rises over the first {100 * rise:g} % of training, then falls to a hundredth")
 

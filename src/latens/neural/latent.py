@@ -76,13 +76,13 @@ class LatentDensity(NeuralDensity):
     decoder: Network
 
     def _defaults(self, schema: Schema, n: int, settings: dict[str, Any]) -> Defaults:
-        network = defaults.network(schema)
+        network, decoder = defaults.network(schema), defaults.decoder(schema)
         return {
             "likelihood": lambda: defaults.likelihood(schema, n),
             "latents": lambda: defaults.latents(schema, n),
             "encoder": lambda: network,
-            "decoder": lambda: network,
-            **self._pace(schema, n, network.value, settings),
+            "decoder": lambda: decoder,
+            **self._pace(schema, n, decoder.value, settings),
         }
 
     @property

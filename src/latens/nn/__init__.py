@@ -9,6 +9,7 @@ from latens.nn.conv import Conv
 from latens.nn.masked import MaskedMLP
 from latens.nn.mlp import MLP
 from latens.nn.sequences import GRU, Decoder, SequenceNetwork, Transformer
+from latens.nn.topics import Topics
 from latens.nn.view import TableView, View, view_of
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Site",
     "Spec",
     "TableView",
+    "Topics",
     "Transformer",
     "View",
     "view_of",
