@@ -1,12 +1,13 @@
 """Sentences of the Penn Treebank: a VAE beside a language model of the same decoder, trained the same way.
 
-NLL is in nats a sentence, its end included, and PPL is exp(NLL / words), ends counted as words. That of the VAE is
+NLL is in nats a string, its end included, and PPL is exp(NLL / symbols), ends counted as symbols. That of the VAE is
 given by importance sampling, and as the negative evidence lower bound: both are at least -log p(x). Training that is
 interrupted goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
+import argparse
 import lzma
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 from common import begin, cpu_seconds, note, parser, table
 
 from latens import VAE, LanguageModel
-from latens.data import Words, sequences
+from latens.data import sequences
 from latens.metrics.evaluate import evaluate
 from latens.nn import GRU
 from latens.training import Cosine
@@ -29,17 +30,27 @@ def lines(folder: Path, part: str, longest: int, most: int | None = None) -> lis
     return [line for line in kept if line and len(line.split()) <= longest][:most]
 
 
-def row(name: str, model: LanguageModel | VAE, test: list[str], words: float, seconds: float, k: int) -> list[object]:
+def sentences(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Those of the training and of the test part."""
+    folder = options.data / "text" / "ptb"
+    longest = options.longest
+    return lines(folder, "train", longest, options.rows), lines(folder, "test", longest, options.tested)
+
+
+def words(options: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """All words of the training part, in an order that is drawn, but for those that are tested."""
+    folder = options.data / "text" / "ptb"
+    known = {word for line in lines(folder, "train", 1000) for word in line.split()} - {"<unk>", "N"}
+    drawn = np.random.default_rng(0).permutation(sorted(known)).tolist()
+    return drawn[options.tested :][: options.rows], drawn[: options.tested]
+
+
+def row(name: str, model: LanguageModel | VAE, test: list[str], seconds: float, k: int) -> list[object]:
     figures = evaluate(model, test, k=k)
     size = sum(p.numel() for p in model.model_.parameters())
-    nll = -figures.log_likelihood
+    known = [name, size, model.n_iter_, f"{seconds:.0f}", f"{-figures.log_likelihood:.2f}", figures.standard_error]
     found = [figures.negative_elbo, figures.rate, figures.active_units, figures.mutual_information]
-    known = [name, size, model.n_iter_, f"{seconds:.0f}", f"{nll:.2f}", figures.standard_error, nll_ppl(nll, words)]
-    return [*known, *("" if value is None else value for value in found)]
-
-
-def nll_ppl(nll: float, words: float) -> str:
-    return f"{np.exp(nll / words):.1f}"
+    return [*known, f"{figures.perplexity:.2f}", *("" if value is None else value for value in found)]
 
 
 def main() -> None:
@@ -48,23 +59,22 @@ def main() -> None:
     arguments.add_argument("--hidden", type=int, default=128)
     arguments.add_argument("--embedding", type=int, default=64)
     arguments.add_argument("--dropout", type=float, default=0.1, help="of words that a decoder reads in training")
-    arguments.add_argument("--latents", type=int, default=32)
+    arguments.add_argument("--latents", type=int, default=16)
     arguments.add_argument("--longest", type=int, default=40, help="words; longer sentences are left out")
     arguments.add_argument("--rows", type=int, help="sentences to train on; all by default")
     arguments.add_argument("--tested", type=int, default=1000)
     arguments.add_argument("--k", type=int, default=50)
     arguments.add_argument("--rate", type=float, default=4e-3, help="the largest learning rate")
+    arguments.add_argument("--spelling", action="store_true", help="the 10,000 words by characters, not the sentences")
     arguments.add_argument("--only", choices=("vae", "lm"))
     arguments.add_argument("--checkpoints", type=Path, help="a folder")
     options = begin(arguments)
 
-    folder = options.data / "text" / "ptb"
-    train = lines(folder, "train", options.longest, options.rows)
-    test = lines(folder, "test", options.longest, options.tested)
-    tokens = Words.of(train)
-    data = sequences(train, tokens, length=options.longest)
-    words = float(np.mean([len(line.split()) + 1 for line in test]))
-    note(f"{len(train)} sentences, {tokens.size} symbols; {len(test)} test sentences of {words:.2f} words and ends")
+    train, test = (words if options.spelling else sentences)(options)
+    data = sequences(train, "characters" if options.spelling else "words", length=options.longest)
+    tokens = data.schema.tokens
+    symbols = float(np.mean([len(tokens.encode(line)) + 1 for line in test]))
+    note(f"{len(train)} strings, {tokens.size} symbols; {len(test)} test strings of {symbols:.2f} symbols and ends")
     network = GRU(options.hidden, options.embedding, options.dropout)
     pace = Cosine(options.rate, options.rate / 100, 0.05)
     shared = {"epochs": options.epochs, "batch_size": 32, "learning_rate": pace, "random_state": 0, "verbose": True}
@@ -77,11 +87,12 @@ def main() -> None:
         if options.only in (None, {"VAE": "vae"}.get(name, "lm")):
             start = cpu_seconds()
             model._fit(data, checkpoint=options.checkpoints and options.checkpoints / f"{name}.safetensors")
-            rows.append(row(name, model, test, words, cpu_seconds() - start, options.k))
+            rows.append(row(name, model, test, cpu_seconds() - start, options.k))
             note("\n".join([name, *(f"  {line}" for line in model.sample(5, random_state=1))]))
             if name == "VAE":
                 note("\n".join(f"  {a}\n  -> {b}" for a, b in zip(test[:5], model.reconstruct(test[:5]))))
-    title = f"Penn Treebank, {len(train)} sentences of up to {options.longest} words, tested on {len(test)}"
+    what = "words by characters" if options.spelling else f"sentences of up to {options.longest} words"
+    title = f"Penn Treebank, {len(train)} {what}, tested on {len(test)}"
     table(title, COLUMNS, rows)
 
 

@@ -97,7 +97,7 @@ def latents(schema: Schema, n: int) -> Choice:
     """
     size = math.prod(schema.shape)
     if schema.kind == "text":
-        return Choice(16 if n < 10_000 else 32, f"{n} strings")
+        return Choice(16 if n < 100_000 else 32, f"{n} strings")
     if schema.kind == "words":
         return Choice(max(2, min(20, n // 10)), f"topics of {n} documents")
     if schema.columns is not None:

@@ -4,11 +4,13 @@ A network maps one tensor to one tensor, example by example: ``(B, *context_shap
 ``nn.Module`` that does so may stand where a specification stands.
 """
 
+from latens.nn.attention import Transformer
 from latens.nn.base import Site, Spec
 from latens.nn.conv import Conv
 from latens.nn.masked import MaskedMLP
 from latens.nn.mlp import MLP
-from latens.nn.sequences import GRU, Decoder, SequenceNetwork, Transformer
+from latens.nn.recurrent import GRU
+from latens.nn.sequences import Decoder, SequenceNetwork
 from latens.nn.topics import Topics
 from latens.nn.view import TableView, View, view_of
 
