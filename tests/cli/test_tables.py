@@ -36,6 +36,7 @@ def test_check_shows_each_column(trained, call):
     lines = {line.split()[0]: line for line in out.splitlines()}
     assert "real" in lines["x"]
     assert "integer    3 to 8   (whole numbers)" in lines["n"]
+    assert "empty cells, and ?, NA" in lines["missing"]
     assert "category   left, right, 15.0 % missing   (text)" in lines["side"]
     assert "the column 'id' is left out: its values number the rows" in lines["note"]
     assert "date       2020-01-01 to 2020-01-09   (dates)" in lines["day"]

@@ -111,6 +111,8 @@ def check(data: str, reading: dict[str, Any]) -> Answer:
     if isinstance(source, TableSource):
         content["columns"] = _columns(source)
         lines += [(column["name"], _column_line(column)) for column in content["columns"]]
+        if missing:
+            lines.append(("missing", "empty cells, and ?, NA, N/A, NaN, null, None"))
     elif schema.features:
         lines.append(("columns", _few(schema.features)))
     if missing and not schema.columns:

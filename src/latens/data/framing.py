@@ -68,6 +68,18 @@ def framed(kind: Kind, columns: Sequence[Any]) -> Any:
     return _MAKE[library](names, columns, dtypes)
 
 
+def indexed(frame: Any, like: Any) -> Any:
+    """The frame with the index of another one, where both are of pandas.
+
+    >>> import pandas
+    >>> indexed(pandas.DataFrame({"n": [1, 2]}), pandas.DataFrame({"n": [1, None]}, index=["a", "b"]))
+       n
+    a  1
+    b  2
+    """
+    return frame.set_index(like.index) if hasattr(frame, "iloc") and hasattr(like, "iloc") else frame
+
+
 def cast(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """``x`` (float64) in another dtype: rounded, and kept inside its range, where it is an integer one.
 

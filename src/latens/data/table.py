@@ -41,6 +41,15 @@ class Table:
 class TableSource(Source):
     """Rows of numbers that stand for the cells of a table, held column by column.
 
+    Args:
+        columns: their numbers, packed (data/packing.py) or float64, each (n,).
+        schema: what each of them holds.
+        frame: what held the table.
+        in_memory: whether all rows may be held as float64.
+        names: one for each row.
+        notes: what is to be said of them.
+        why: of each column, why it was taken as it was.
+
     Attributes:
         frame: what held the table, so that rows can come back in it.
         why: of each column, why it was taken as it was; empty where the columns were known.
@@ -52,7 +61,7 @@ class TableSource(Source):
         schema: Schema,
         frame: Kind,
         *,
-        memory: int,
+        in_memory: bool = True,
         names: Sequence[str] | None = None,
         notes: Iterable[str] = (),
         why: Sequence[str] = (),
@@ -60,7 +69,7 @@ class TableSource(Source):
         self.columns, self.schema, self.frame, self.why = list(columns), schema, frame, tuple(why)
         self.names = None if names is None else list(names)
         self.skipped, self.notes = [], list(notes)
-        self.in_memory = self.nbytes <= memory
+        self.in_memory = in_memory
         gaps = sum((np.isnan(rows).sum(0) for rows in self.batches(CHUNK // 8)), np.zeros(len(self.columns), int))
         self.missing = gaps if gaps.any() else None
 
@@ -124,7 +133,8 @@ def read_under(
     told = [*notes, *(unseen(column, list(levels)) for column, levels in zip(columns, new) if levels)]
     frame = table.library, tuple(table.names[j] for j in at), tuple(column.dtype for column in columns)
     packed = [store.done() for store in stores]
-    return TableSource(packed, schema or schema_of(columns), frame, memory=memory, notes=told, why=why)
+    small = 8 * len(packed[0]) * len(packed) <= memory
+    return TableSource(packed, schema or schema_of(columns), frame, in_memory=small, notes=told, why=why)
 
 
 def read_numbers(table: Table, at: Sequence[int], memory: int) -> TableSource:

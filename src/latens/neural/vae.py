@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from latens.data import Schema
+from latens.data.framing import indexed
 from latens.distributions import Family, Normal
 from latens.models import (
     CodeAutoencoder,
@@ -250,7 +251,9 @@ class VAE(LatentDensity):
             found = sampled(*model, n, k, seed, self._device)
         rows = source.take(np.arange(len(source)))
         filled = np.where(np.isnan(rows), found, rows).astype(rows.dtype)
-        return self._told(filled) if n is None or self.schema_.columns is None else [*map(self._told, filled)]
+        if n is None:
+            return indexed(self._told(filled), X)
+        return filled if self.schema_.columns is None else [indexed(self._told(drawn), X) for drawn in filled]
 
 
 def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior: Spec) -> VariationalAutoencoder:
