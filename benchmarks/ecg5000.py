@@ -39,6 +39,7 @@ def judged(real: np.ndarray, drawn: np.ndarray) -> list[str]:
 def main() -> None:
     """Fits, scores, judges, prints."""
     options = parser(__doc__ or "")
+    options.add_argument("--only", choices=("gaussian", "vae"), default=None)
     options.add_argument("--epochs", type=int, default=100)
     options.add_argument("--conv", type=int, default=0, help="epochs of the default network; 0 leaves it out")
     given = begin(options)
@@ -53,18 +54,29 @@ def main() -> None:
         note(str(rows[-1]))
         return model
 
-    for d in (16, 64):
-        add(f"PCA-Gaussian, {d} components", lambda d=d: PCA(d).fit(train), lambda m: m.score(test), _drawn)
-    for k in (1, 5):
+    gaussian, networks = given.only != "vae", given.only != "gaussian"
+    for d in (16, 64) if gaussian else ():
+        add(
+            f"PCA-Gaussian, {d} components",
+            lambda d=d: PCA(d).fit(train.astype(float)),
+            lambda m: m.score(test),
+            _drawn,
+        )
+    for k in (1, 5) if gaussian else ():
         mixture = GaussianMixture(k, reg_covar=1e-6, random_state=0)
         add(f"GaussianMixture({k})", lambda m=mixture: m.fit(train), lambda m: m.score(test), lambda m: m.sample(1000))
     source = load(train, kind="signal")
-    networks = {"MLP((256, 256))": (MLP((256, 256)), given.epochs)}
-    if given.conv:
-        networks["Conv((32, 64), 2)"] = (Conv((32, 64), 2), given.conv)
-    for name, (spec, epochs) in networks.items():
+    specs = {MLP((256, 256)): given.epochs, Conv((32, 64), 2): given.conv}
+    for spec, epochs in specs.items() if networks else ():
+        if not epochs:
+            continue
         vae = VAE(encoder=spec, decoder=spec, latents=16, epochs=epochs, batch_size=64, random_state=0)
-        add(f"VAE, {name}", lambda v=vae: v.fit(source), lambda m: m.score(test), lambda m: m.sample(1000))
+        add(
+            f"VAE, {spec}, {epochs} epochs",
+            lambda v=vae: v.fit(source),
+            lambda m: m.score(test),
+            lambda m: m.sample(1000),
+        )
         for k in (10, 50):
             prior = GaussianMixture(k, random_state=0)
             fit = lambda v=vae, p=prior: v.fit_prior(p, source)  # noqa: E731

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import begin, cpu_seconds, note, parser, table
+from common import begin, cpu_seconds, parser, table
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from latens import VAE
+from latens import VAE, GaussianMixture
 from latens.data import Source, Subset, audio, write_array
 from latens.nn import MLP, Conv
 
+DRAWN = 40
+"""Samples of each digit, from a density fitted to the codes of that digit."""
 SPEC: dict[str, Any] = {"mlp": MLP((256,)), "conv": Conv((64,), 2)}
 
 
@@ -44,6 +46,16 @@ def nearest(z: np.ndarray, y: np.ndarray, z_new: np.ndarray, y_new: np.ndarray) 
     return " / ".join(f"{accuracy:.3f}" for accuracy in found)
 
 
+def of_digits(code: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """The codes of each digit."""
+    return [code[y == digit] for digit in range(10)]
+
+
+def prior() -> GaussianMixture:
+    """Of the codes of one digit: three speakers."""
+    return GaussianMixture(3, covariance_type="tied", reg_covar=1e-3, random_state=0)
+
+
 def main() -> None:
     """Fits, judges, prints."""
     options = parser(__doc__ or "")
@@ -52,50 +64,46 @@ def main() -> None:
     options.add_argument("--network", choices=SPEC, default="mlp")
     options.add_argument("--sound", type=Path, default=None, help="a folder for recordings to listen to")
     given = begin(options)
+    if given.sound is not None:
+        given.sound.mkdir(parents=True, exist_ok=True)
     train, test = digits(given.data)
     X, y, X_new, y_new = flat(train), np.asarray(train.labels), flat(test), np.asarray(test.labels)
     judge = make_pipeline(StandardScaler(), SVC(C=10)).fit(X, y)
+    asked = np.repeat(np.arange(10), DRAWN)
+
+    def row(
+        name: str, codes: tuple[np.ndarray, ...], back: np.ndarray, log_p: float, drawn: np.ndarray
+    ) -> list[object]:
+        told = ((back, y_new), (drawn, asked))
+        known, right = (f"{judge.score(part.reshape(len(part), -1), digit):.3f}" for part, digit in told)
+        error = np.square(back.reshape(len(back), -1) - X_new).mean()
+        return [name, nearest(codes[0], y, codes[1], y_new), known, right, f"{error:.1f}", f"{log_p:,.0f}"]
+
+    real = [f"{judge.score(X_new, y_new):.3f}", "-", "-", "-", "-"]
+    rows: list[list[object]] = [["held-out recordings", nearest(X, y, X_new, y_new), *real]]
     pca = PCA(given.latents).fit(X)
-    back = pca.inverse_transform(pca.transform(X_new))
-    codes = nearest(pca.transform(X), y, pca.transform(X_new), y_new)
-    known, error = judge.score(back, y_new), np.square(back - X_new).mean()
-    rows: list[list[object]] = [
-        ["real, held out", nearest(X, y, X_new, y_new), f"{judge.score(X_new, y_new):.3f}", "-", "-", "-", "-"],
-        _row(f"PCA({given.latents})", codes, known, error, pca.score(X_new)),
-    ]
-    spec = SPEC[given.network]
-    settings = {"encoder": spec, "decoder": spec, "latents": given.latents, "epochs": given.epochs, "random_state": 0}
-    for condition in (None, "y"):
-        start = cpu_seconds()
-        vae = VAE(condition=condition, **settings).fit(train)
-        spent = cpu_seconds() - start
-        back = vae.reconstruct(test)
-        codes = nearest(vae.transform(train), y, vae.transform(test), y_new)
-        error, log_p = vae.reconstruction_error(test).mean(), vae.score_samples(test).mean()
-        known = judge.score(back.reshape(len(back), -1), y_new)
-        name = f"VAE, {spec}" + (", p(x | digit)" if condition else "")
-        rows.append(_row(name, "-" if condition else codes, known, error, log_p))
-        rows[-1][-1] = f"{spent:.0f}"
-        if condition:
-            asked = np.repeat(np.arange(10), 50)
-            drawn = vae.sample(len(asked), 1, y=asked, mean=True)
-            rows[-1][-2] = f"{judge.score(drawn.reshape(len(asked), -1), asked):.3f}"
-        elif given.sound is not None:
-            some = np.arange(0, len(test), 6)
-            write_array(given.sound / "original", test.take(some), vae.schema_)
-            write_array(given.sound / "back", back[some], vae.schema_)
-        note(str(rows[-1]))
+    codes = pca.transform(X), pca.transform(X_new)
+    drawn = np.concatenate([prior().fit(z).sample(DRAWN) for z in of_digits(codes[0], y)])
+    back = pca.inverse_transform(codes[1])
+    rows.append([*row(f"PCA({given.latents})", codes, back, pca.score(X_new), pca.inverse_transform(drawn)), "-"])
+
+    start, spec = cpu_seconds(), SPEC[given.network]
+    vae = VAE(encoder=spec, decoder=spec, latents=given.latents, epochs=given.epochs, random_state=0).fit(train)
+    spent = f"{cpu_seconds() - start:.0f}"
+    codes, back, log_p = (vae.transform(train), vae.transform(test)), vae.reconstruct(test), vae.score_samples(test)
+    parts = [Subset(train, np.flatnonzero(y == digit)) for digit in range(10)]
+    drawn = np.concatenate([vae.fit_prior(prior(), part).sample(DRAWN, 1, mean=True) for part in parts])
+    rows.append([*row(f"VAE, {spec}, {given.epochs} epochs", codes, back, log_p.mean(), drawn), spent])
     if given.sound is not None:
+        some = np.arange(0, len(test), 6)
+        write_array(given.sound / "original", test.take(some), vae.schema_)
+        write_array(given.sound / "back", back[some], vae.schema_)
         names = [f"{digit}_{i}" for i, digit in enumerate(asked[::10])]
         write_array(given.sound / "drawn", drawn[::10], vae.schema_, names)
-    columns = ["", "digit by 1 / 5 neighbours of the code", "digit of what comes back", "squared error, dB^2"]
-    columns += ["held-out log p(x), nats", "digit of samples asked for", "CPU-s to fit"]
+    columns = ["", "digit by 1 / 5 neighbours of the code", "digit of what comes back", "digit of samples"]
+    columns += ["squared error, dB^2", "held-out log p(x), nats", "CPU-s to fit"]
     title = f"Spoken digits, 600 learned, 150 held out, {given.latents} latents"
-    table(f"{title}: target a code no worse than PCA's", columns, rows, "scikit-learn")
-
-
-def _row(name: str, codes: str, back: float, error: float, log_p: float) -> list[object]:
-    return [name, codes, f"{back:.3f}", f"{error:.1f}", f"{log_p:,.0f}", "-", "-"]
+    table(f"{title}: target a code no worse than that of PCA", columns, rows, "scikit-learn")
 
 
 if __name__ == "__main__":
