@@ -78,7 +78,7 @@ def folder(path):
 def test_a_folder_is_brought_to_one_rate_channel_and_length_and_says_so(tmp_path):
     source = load(folder(tmp_path), view=Waveform())
     assert source.schema.view == Waveform(8000, 0.209)
-    assert source.schema.summary.startswith("waveforms of 0.209 s at 8000 Hz, 1672, float32")
+    assert source.schema.summary.startswith("waveforms of 0.209 s at 8000 Hz, float32")
     assert source.notes == [
         "1 of 25 recordings resampled from 16000 to 8000 Hz",
         "1 of 25 recordings of several channels, which are averaged",

@@ -21,6 +21,15 @@ KINDS = {"image": 2, "signal": 1, "table": 0, "words": 0, "array": 0, "text": 0}
 """How many axes of each kind have neighbours: height and width of an image, the time of a signal."""
 
 
+def steps(shape: tuple[int, ...]) -> str:
+    """The length and the channels of a signal, in words.
+
+    >>> steps((140,)), steps((140, 3))
+    ('140 steps', '140 steps in 3 channels')
+    """
+    return f"{shape[0]} steps" + (f" in {shape[1]} channels" if len(shape) > 1 else "")
+
+
 @dataclass(frozen=True, repr=False)
 class Schema(Value):
     """One example: its kind, shape and type, and where its numbers lie.
@@ -146,12 +155,12 @@ class Schema(Value):
         sizes = "x".join(map(str, self.shape))
         kinds = {
             "image": f"{sizes} images",
-            "signal": f"{sizes} signals",
+            "signal": f"signals of {steps(self.shape)}",
             "table": f"rows of {self.size} number{'s' * (self.size > 1)}",
             "array": f"{sizes} arrays",
         }
         seen = f", seen {self.low:g} to {self.high:g}" if self.levels is None else ""
-        what = kinds[self.kind] if self.view is None else f"{self.view.told(self.shape)}, {sizes}"
+        what = kinds[self.kind] if self.view is None else self.view.told(self.shape)
         return f"{what}, {self.dtype}, {self.values}{seen}{gaps}"
 
 

@@ -132,7 +132,7 @@ def of_kind(source: Source, kind: str) -> Source:
         InputError: no such kind, or rows that cannot be of it.
 
     >>> of_kind(ArraySource(np.zeros((5, 140))), "signal").schema.summary
-    '140 signals, float64, continuous, seen 0 to 0'
+    'signals of 140 steps, float64, continuous, seen 0 to 0'
     """
     if source.schema.kind == kind:
         return source

@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from latens.data.schema import steps
 from latens.data.sound import mel
 from latens.utils.errors import InputError
 from latens.utils.value import Value
@@ -71,9 +72,8 @@ class Windows(View):
 
     def told(self, shape: tuple[int, ...]) -> str:
         """Their length and channels."""
-        channels = f" in {shape[1]} channels" if len(shape) > 1 else ""
         rate = f" at {self.rate} Hz" if self.rate else ""
-        return f"windows of {shape[0]} steps{channels}{rate}"
+        return f"windows of {steps(shape)}{rate}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -215,6 +215,10 @@ class LogMel(AudioView):
             energies = mel.power(mel.stft(waves[start : start + _BLOCK], self._window)) @ bank.T
             out[start : start + _BLOCK] = 10.0 * np.log10(energies + FLOOR)
         return out
+
+    def told(self, shape: tuple[int, ...]) -> str:
+        """What it is, how long, at which rate, and how many frames and bands."""
+        return f"{super().told(shape)}, {shape[0]}x{shape[1]}"
 
     def waveforms(self, rows: np.ndarray) -> np.ndarray:
         """Sound with these spectrograms: powers that fit the bands, then phases that fit the powers."""
