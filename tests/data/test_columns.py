@@ -188,6 +188,14 @@ def test_what_is_drawn_is_brought_to_the_column():
     assert back(Column("x", "constant", "int64", 7.0, 7.0), [0.0, 5.0]) == [7, 7]
 
 
+def test_dates_that_are_not_read_are_told():
+    written = pd.Series([f"{1 + i % 28}.{1 + i // 28}.2020" for i in range(N)])
+    source = load(pd.DataFrame({"day": written, "x": RNG.normal(size=N), "side": OTHER}))
+    assert source.notes == [
+        "the column 'day' is left out: dates are read as 2020-12-31; its cells look like '1.1.2020'"
+    ]
+
+
 IDS = {
     "text": pd.Series([f"p{i}" for i in range(N)], name="who"),
     "numbers": pd.Series(range(N), name="PassengerId"),

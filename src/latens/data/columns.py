@@ -202,7 +202,8 @@ def decode(column: Column, numbers: np.ndarray) -> Any:
         return pa.array(held >= 0.5, mask=gaps)
     if column.levels is not None or column.kind == "count" or _is_whole(column.dtype):
         lattice = column.low + column.step * np.rint((held - column.low) / column.step)
-        return pa.array(np.rint(lattice).astype(np.int64), mask=gaps)
+        kind = np.uint64 if column.high > 2**62 else np.int64
+        return pa.array(np.rint(np.minimum(lattice, 2.0**64 - 2048)).astype(kind), mask=gaps)
     return pa.array(held.astype(np.float64), mask=gaps)
 
 

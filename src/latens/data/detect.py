@@ -86,6 +86,7 @@ class Cells:
         self.whole_days = self.whole_text = self.distinct = True
         self.logical = self.written = False
         self.words: dict[str, str] = {}
+        self.first = ""
 
     def update(self, values: Any) -> None:
         """Reads some more cells.
@@ -142,6 +143,7 @@ class Cells:
         if casts(trimmed, pa.timestamp("us")):
             return "date"
         if not self.words:
+            self.first = str(known[0])
             self.words = {sort: others(self.name, values, sort, self._here) for sort in EXPECTED}
         return "text"
 
@@ -255,7 +257,11 @@ class Cells:
         self._refuse_words()
         often = self.declared is not None or known < FEWEST_IDS
         if self.levels is None or not (often or len(self.levels) <= 0.9 * known):
-            return self._left_out("ids or free text, as hardly any value of it occurs twice")
+            return self._left_out(
+                f"dates are read as 2020-12-31; its cells look like {self.first!r}"
+                if re.search(r"^\d{1,4}[./-]\d{1,2}[./-]\d{1,4}", self.first)
+                else "ids or free text, as hardly any value of it occurs twice"
+            )
         return self._categories(self.levels)
 
     def _refuse_words(self) -> None:

@@ -111,7 +111,7 @@ def arrow_of(X: Any, j: int, name: str) -> Any:
     if isinstance(column, pa.Array | pa.ChunkedArray):
         return column
     try:
-        return pa.array(column, from_pandas=True)
+        return pa.array(np.asarray(column) if hasattr(column, "sparse") else column, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError):
         raise InputError(_mixed(name, column)) from None
 
@@ -192,7 +192,7 @@ def _pandas(names: Sequence[Any], columns: Sequence[Any], dtypes: Sequence[str])
 
 def _pandas_cells(pandas: Any, column: Any, name: str) -> Any:
     """Cells that are no numbers, or have gaps, in pandas."""
-    if name in ("category", "ordered category"):
+    if name in ("category", "ordered category") and hasattr(column, "dictionary"):
         categories = column.dictionary.to_pylist()
         codes = np.nan_to_num(column.indices.to_numpy(zero_copy_only=False), nan=-1).astype(int)
         return pandas.Series(pandas.Categorical.from_codes(codes, categories, ordered=name != "category"))
@@ -203,6 +203,8 @@ def _pandas_cells(pandas: Any, column: Any, name: str) -> Any:
         return values.astype("object" if name == "bool" else "float64") if name != "boolean" else values.astype(name)
     if name.startswith("datetime64") and "," in name:
         return values.dt.tz_localize("UTC").astype(name)
+    if name.endswith("category"):  # of dates, which come back as such
+        return values
     return values.astype(pandas.api.types.pandas_dtype(name))
 
 
