@@ -120,6 +120,8 @@ def test_waveforms_in_a_list_are_what_their_files_are(tmp_path):
     assert listed.schema.classes == ("a", "b")
     with pytest.raises(InputError, match=r"waveforms tell no rate; .* audio\(waveforms, 8000\)"):
         audio(waves)
+    with pytest.raises(InputError, match=r"there are 2 recordings but labels of shape \(3,\)"):
+        audio(waves, RATE, labels=["a", "b", "c"])
 
 
 def _truncated(path):

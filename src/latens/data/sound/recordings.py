@@ -136,8 +136,10 @@ def audio(
         names = [str(i) for i in range(len(listed))]
         found = Recordings([partial(sound, wave, rate) for wave in listed], names, view, Path("the list"))
     if labels is not None:
-        kept = set(found.names)
-        found.labels = np.asarray(labels)[[name in kept for name in names]]
+        given, kept = np.asarray(labels), set(found.names)
+        if given.shape != (len(names),):
+            raise InputError(f"there are {len(names)} recordings but labels of shape {given.shape}")
+        found.labels = given[[name in kept for name in names]]
         found.schema = replace(found.schema, classes=class_names(found.labels))
     return held(found) if found.nbytes <= memory else found
 
