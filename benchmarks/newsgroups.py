@@ -24,6 +24,13 @@ def newsgroups(folder, part):
     ].tolist()
 
 
+def as_floats(X):
+    """As scikit-learn's LDA takes it."""
+    return sparse.csr_matrix(
+        (X.data.astype(np.float64), X.indices.astype(np.int32), X.indptr.astype(np.int32)), X.shape
+    )
+
+
 def log_orders(X):
     """log N! / prod x!, ``(n,)``."""
     held = sparse.csr_array((gammaln(X.data + 1.0), X.indices, X.indptr), X.shape)
@@ -39,12 +46,12 @@ def lda_scores(model, X, k, seed=0):
     """log p of the words of each document, by k draws of the variational posterior of its shares."""
     rng = np.random.default_rng(seed)
     topics = model.components_ / model.components_.sum(1, keepdims=True)
-    shape = model._unnormalized_transform(X)
-    prior = np.full(len(topics), 1.0 / len(topics) if model.doc_topic_prior is None else model.doc_topic_prior)
+    prior = np.full(len(topics), 1.0 / len(topics))
+    shapes = model.transform(X) * (1.0 + np.asarray(X.sum(1)).ravel()[:, None])  # sum of the prior, and of the counts
     out = []
-    for row, gamma in zip(X, shape):
+    for i, gamma in enumerate(shapes):
         theta = rng.dirichlet(gamma, k).clip(1e-12)
-        words, counts = row.indices, row.data
+        words, counts = (part[X.indptr[i] : X.indptr[i + 1]] for part in (X.indices, X.data))
         log_p = np.log(theta @ topics[:, words]) @ counts
         out.append(logsumexp(log_p + _dirichlet(theta, prior) - _dirichlet(theta, gamma)) - np.log(k))
     return np.array(out)
@@ -62,7 +69,7 @@ def relevant(shares, base):
 def main():
     options = parser(__doc__.partition("\n")[0])
     options.add_argument("--topics", type=int, default=20)
-    options.add_argument("--draws", type=int, default=32)
+    options.add_argument("--draws", type=int, default=16)
     given = begin(options)
     from sklearn.decomposition import LatentDirichletAllocation
 
@@ -84,7 +91,7 @@ def main():
     note(f"{rows[-1]} {vae.n_iter_} epochs, rate {vae.history_.rows[-1]['rate']:.1f}, {vae.active_units_} active")
     for topic in tops:
         note(" ".join(topic))
-    start = cpu_seconds()
+    start, train, test = cpu_seconds(), as_floats(train), as_floats(test)
     lda = LatentDirichletAllocation(
         given.topics, max_iter=20, learning_method="online", batch_size=256, random_state=0
     ).fit(train)

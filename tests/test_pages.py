@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("audio", "signals", "tables", "text")
+PAGES = ("audio", "counts", "signals", "tables", "text")
 
 
 @pytest.mark.parametrize("name", PAGES)
