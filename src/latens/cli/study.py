@@ -11,6 +11,7 @@ from torch import nn
 from latens.cli import summary
 from latens.cli.opened import as_rows, unframed
 from latens.data import LogMel, Schema, Source, Subset
+from latens.metrics import top_words
 from latens.metrics.evaluate import evaluate
 from latens.neural import AutoEncoder, LatentDensity, NeuralDensity
 from latens.neural.rows import split as split_rows
@@ -19,6 +20,7 @@ FOLDS = 5
 """Of cross-validation."""
 PAIRS, SAMPLES, DRAWS, MAP_ROWS, TRAVERSED, BAGS = 32, 64, 64, 2000, 8, 8
 REACH, STEPS, CELLS = 2.5, 11, 14
+TOP_WORDS = 12
 BETWEEN = 7
 """Strings between two, those included."""
 _JUDGED, _FEWEST_JUDGED, _FEWEST_DRAWS = 1000, 64, 16
@@ -97,6 +99,7 @@ class Study:
     between: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    topics: list[list[str]] = field(default_factory=list)
 
 
 def examine(estimator: LatentDensity, source: Source, name: str, *, split: bool = True) -> Study:
@@ -134,7 +137,15 @@ def examine(estimator: LatentDensity, source: Source, name: str, *, split: bool 
         data=placed.take(np.arange(len(placed))) if source.schema.kind == "table" else rows,
         notes=source.notes,
         skipped=source.skipped,
+        topics=_topics(estimator),
     )
+
+
+def _topics(estimator: LatentDensity) -> list[list[str]]:
+    """The first words of each latent, where words are counted."""
+    if estimator.schema_.kind != "words" or estimator._family.given != "total" or estimator.condition_ is not None:
+        return []
+    return [list(map(str, words)) for words in top_words(estimator, TOP_WORDS)]
 
 
 def judged_rows(estimator: NeuralDensity, source: Source, split: bool) -> tuple[Source, str]:

@@ -108,3 +108,20 @@ def traversals(study: Study) -> str:
 def _side_by_side(strips: list[str], images: np.ndarray) -> str:
     cls = "strips paired" if images.shape[2] <= SMALL else "strips"
     return f'<div class="{cls}">{"".join(strips)}</div>'
+
+
+def topics(study: Study) -> str:
+    """The words of each latent, those that carry most first."""
+    if not study.topics:
+        return ""
+    rates = study.figures.get("rate_per_dimension") or [0.0] * len(study.topics)
+    order = sorted(range(len(study.topics)), key=lambda k: -rates[k])
+    lead = (
+        "The words that grow most where a latent is large: frequent there, and more than elsewhere. Beside each, the "
+        "nats that it carries about a document."
+    )
+    rows = "".join(
+        f"<tr><th>{k}</th><td>{rates[k]:.2f}</td><td>{escape(' '.join(study.topics[k]))}</td></tr>" for k in order
+    )
+    head = "<tr><th>latent</th><th>nats</th><th>words</th></tr>"
+    return section("Topics", lead, f"<div class=scroll><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>")

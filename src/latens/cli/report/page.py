@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from importlib.resources import files
 
-from latens.cli.report.looks import hero, pairs, samples, traversals
+from latens.cli.report.looks import hero, pairs, samples, topics, traversals
 from latens.cli.report.sections import (
     comparison,
     drawings,
@@ -26,6 +26,7 @@ SECTIONS = (
     figure_cards,
     pairs,
     samples,
+    topics,
     written,
     traces,
     listen,
