@@ -81,7 +81,9 @@ def test_figures_of_text_are_told(fitted):
     assert 0 <= figures.wrong_symbols <= 1
 
 
-@pytest.mark.parametrize("tokens", ["characters", "words", Bytes(), Letters()], ids=str)
+@pytest.mark.parametrize(
+    "tokens", ["characters", "words", Bytes(), Letters()], ids=["characters", "words", "bytes", "own"]
+)
 def test_a_saved_model_is_the_same(tmp_path, tokens):
     vae = VAE(**SMALL, epochs=1, objective=Distortion()).fit(sequences(LINES, tokens))
     vae.save(tmp_path / "m.safetensors")
