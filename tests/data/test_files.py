@@ -188,3 +188,17 @@ def test_arrow_tables_are_frames():
     table = pa.table({"a": [0.5, 1.5], "b": ["x", "y"]})
     assert load(table).schema.features == ("a", "b")
     parquet.write_table(table, pa.BufferOutputStream())
+
+
+@pytest.mark.parametrize("memory", [2**29, 1000], ids=["whole", "in pieces"])
+@pytest.mark.parametrize("packed", ["gz", "xz", "bz2"])
+def test_a_compressed_file_is_what_it_holds_and_one_that_ends_too_soon_is_refused(tmp_path, packed, memory):
+    table = frame()
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_csv(tmp_path / f"t.csv.{packed}", index=False)
+    plain, source = load(tmp_path / "t.csv", memory=memory), load(tmp_path / f"t.csv.{packed}", memory=memory)
+    assert source.schema == plain.schema
+    np.testing.assert_array_equal(rows(source), rows(plain))
+    write(tmp_path, (tmp_path / f"t.csv.{packed}").read_bytes()[:-200], f"short.csv.{packed}")
+    with pytest.raises(InputError, match=r"cannot read .*short"):
+        load(tmp_path / f"short.csv.{packed}", memory=memory)

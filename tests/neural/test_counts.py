@@ -131,7 +131,7 @@ def test_figures_say_what_is_given_and_perplexity_is_that_of_a_word():
     assert figures.given == "total"
     assert figures.perplexity == pytest.approx(np.exp((orders - scores).sum() / X[:50].sum()))
     assert 2 < figures.perplexity < 6
-    assert ("log p(x | its total)" in dict(figure_lines(figures.as_dict()))) is True
+    assert "log p(x | its total)" in dict(figure_lines(figures.as_dict(), vae.schema_.measured))
     assert evaluate(fitted(Poisson(), epochs=2), X[:9], k=2).given is None
 
 

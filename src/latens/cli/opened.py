@@ -11,6 +11,7 @@ from latens import load as load_model
 from latens.cli.runs import Run, holds_pictures, notes, read
 from latens.cli.screen import say, working
 from latens.data import ArraySource, FolderSource, Schema, Source, load
+from latens.data.compressed import ending
 from latens.data.files import header
 from latens.data.frames import is_frame
 from latens.data.load import TABLES
@@ -107,7 +108,7 @@ def _reading(data: str, schema: Schema) -> dict[str, Any]:
 def _columns(data: str, schema: Schema) -> list[str] | None:
     """The columns that were fitted, where the data are a file that has them all."""
     path = Path(data).expanduser()
-    if schema.features is None or path.suffix.lower() not in TABLES or not path.is_file():
+    if schema.features is None or ending(path) not in TABLES or not path.is_file():
         return None
     return list(schema.features) if set(schema.features) <= set(header(path)) else None
 

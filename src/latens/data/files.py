@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from latens.data.compressed import DAMAGED, open_bytes, plain_size
 from latens.data.frames import Columns, chosen_places, load_frame, load_table
 from latens.data.framing import arrow_type
 from latens.data.schema import Schema
@@ -69,7 +71,7 @@ def _loaded(
     names = _names(table)
     if names is not None:
         table = _without(table, list(table.names).index(NAME))
-    if 4 * path.stat().st_size <= memory:
+    if 4 * plain_size(path) <= memory:
         source = load_frame(_whole(table), memory, columns, schema, table.place)
     else:
         typed = load_table(table, memory, columns, schema)
@@ -113,7 +115,7 @@ def _reading(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (ArrowException, OSError, UnicodeDecodeError) as error:
+    except (ArrowException, UnicodeDecodeError, *DAMAGED) as error:
         raise InputError(f"cannot read {path}: {' '.join(str(error).split())[:200]}") from None
 
 
@@ -156,7 +158,7 @@ def look(path: Path) -> Layout:
     """
     with _reading(path):
         encoding = _encoding(path)
-        with open(path, newline="", encoding=encoding) as file:
+        with io.TextIOWrapper(open_bytes(path), encoding, newline="") as file:
             blank, line = next(((i, line) for i, line in enumerate(file) if line.strip()), (0, ""))
             second = file.readline()
     if not line:
@@ -174,7 +176,7 @@ def look(path: Path) -> Layout:
 def _encoding(path: Path) -> str:
     """UTF-8, UTF-16 where the file says so, latin-1 where it can be neither."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         block = start = file.read(BLOCK)
         if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return "utf-16"
@@ -275,7 +277,7 @@ def _batches(path: Path, layout: Layout, types: Sequence[Any] | None, at: Sequen
         ),
     )
     try:
-        with arrow_csv.open_csv(path, *options) as reader:
+        with open_bytes(path) as file, arrow_csv.open_csv(file, *options) as reader:
             for batch in reader:
                 yield batch.columns
     except pa.ArrowInvalid as error:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from latens.data.arrays import load_npy, load_npz, split_member
+from latens.data.compressed import ending
 from latens.data.files import load_csv, load_parquet
 from latens.data.folders import find_files
 from latens.data.frames import ALIKE, Columns, chosen, is_frame, load_frame
@@ -100,7 +101,7 @@ def _is_text(data: Any, kind: str | None) -> bool:
     path = Path(os.fspath(data)).expanduser()
     if path.is_dir():
         return holds_documents(path) and not find_files(path, ENDINGS)
-    return (is_text_file(path) and path.is_file()) or (kind in ("words", "text") and path.suffix.lower() in COLUMNS)
+    return (is_text_file(path) and path.is_file()) or (kind in ("words", "text") and ending(path) in COLUMNS)
 
 
 def _like(data: Any, schema: Schema, memory: int) -> Source:
@@ -156,8 +157,8 @@ def _loaded(
         return load_frame(data, memory, columns, schema)
     if isinstance(data, str | os.PathLike):
         path = Path(os.fspath(data)).expanduser()
-        if path.suffix.lower() in TABLES and path.is_file():
-            return TABLES[path.suffix.lower()](path, memory, columns, schema)
+        if ending(path) in TABLES and path.is_file():
+            return TABLES[ending(path)](path, memory, columns, schema)
         return _select(_from_path(os.fspath(data), size, memory), columns)
     if is_sparse(data):
         return _select(SparseSource(data), columns)
@@ -194,16 +195,16 @@ def _from_path(name: str, size: int | tuple[int, int] | None, memory: int) -> So
 
 
 def _from_file(path: Path, size: int | tuple[int, int] | None, memory: int) -> Source:
-    ending = path.suffix.lower()
+    suffix = path.suffix.lower()
     if is_text_file(path):
         return _text(read_documents(path))
-    if ending == ".npy":
+    if suffix == ".npy":
         return load_npy(path, memory)
     if path.name.lower().endswith((".mtx", ".mtx.gz")):
         return read_matrix(path)
-    if ending in ENDINGS:
+    if suffix in ENDINGS:
         return load_images(path, size=size, memory=memory)
-    if ending in SOUNDS:
+    if suffix in SOUNDS:
         return audio(path, memory=memory)
     if is_idx(path):
         return load_idx(path, memory)

@@ -5,19 +5,16 @@ Text is read as UTF-8 (or UTF-16 where a file begins so); whatever is not is ref
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
-import lzma
 import os
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from latens.data.compressed import DAMAGED, ending, open_bytes
 from latens.data.folders import folder_labels
 from latens.utils.errors import InputError
 from latens.utils.text import nearest
@@ -114,7 +111,7 @@ def read_documents(data: Any, column: str | None = None) -> Documents:
     path = Path(os.fspath(data)).expanduser()
     if path.is_dir():
         return _folder(path)
-    if path.suffix.lower() in TABLES:
+    if ending(path) in TABLES:
         return _column(path, column)
     return _lines(path)
 
@@ -125,11 +122,10 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: it is not there, is damaged, or is neither UTF-8 nor UTF-16.
     """
-    opener = _OPENERS.get(path.suffix.lower(), open)
     try:
-        with opener(path, "rb") as file:
-            content: bytes = file.read()
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        with open_bytes(path) as file:
+            content = file.read()
+    except DAMAGED as error:
         raise InputError(f"cannot read {path}: {' '.join(str(error).split())[:150]}") from None
     return decode(content, path)
 
@@ -236,6 +232,3 @@ def _chosen(path: Path, names: Sequence[str], rows: Sequence[Sequence[str]], col
 
 def _passed_over(count: int, total: int, what: str) -> list[str]:
     return [f"{count} of {total} {what} are empty and passed over"] if count else []
-
-
-_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}

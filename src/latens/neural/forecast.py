@@ -21,6 +21,8 @@ from latens.training.parallel import World
 Clock = Callable[[], float]
 STEPS, SECONDS = 100, 0.6
 """After so many steps, or so long, the pace is known."""
+GLIMPSE, GROWTH = 4, 8
+"""So many steps tell whether so many times as many rows can be afforded: small steps cost the same for more rows."""
 _FEW, _NUMBERS, _LARGEST = 8, 1 << 19, 1 << 21
 """Rows, and numbers, that tell whether whole batches can be afforded; larger examples are not tried."""
 
@@ -49,10 +51,12 @@ def training_seconds(estimator: NeuralDensity, source: Source, clock: Clock = ti
     trial = _Trial(estimator, rows, None if context is None else context[train[: len(rows)]], clock)
     few = int(np.clip(_NUMBERS // source.schema.size, 1, min(_FEW, recipe.batch_size)))
     _, steps = plan(len(train), recipe.batch_size)
-    step, passing = trial.pace(few, recipe, 1)
-    if 10 * step * recipe.batch_size / few < 2 * SECONDS:
-        few = recipe.batch_size
-        step, passing = trial.pace(few, recipe, recipe.epochs * steps)
+    step, passing = trial.pace(few, recipe, 1, GLIMPSE)
+    while few < recipe.batch_size and (GLIMPSE + 1) * step * GROWTH < 2 * SECONDS:
+        few = min(recipe.batch_size, GROWTH * few)
+        step, passing = trial.pace(few, recipe, 1, GLIMPSE)
+    if 10 * step < 2 * SECONDS:
+        step, passing = trial.pace(few, recipe, recipe.epochs * steps, STEPS)
     both = max if estimator._device.type != "cpu" else sum
     trained = steps * recipe.batch_size * both((step / few, reading))
     return recipe.epochs * (trained + len(held_out) * both((passing / few, reading)))
@@ -82,10 +86,13 @@ class _Trial:
         self.players, self.critics = self.task.players(), nn.ModuleList(self.task.critics.values())
         self.replay, self.draws = estimator._replayable(self.task), self.task.objective.samples
 
-    def pace(self, rows: int, recipe: Recipe, steps: int) -> tuple[float, float]:
-        """Seconds of a step of so many rows in a training of ``steps``, and of passing as many held-out rows."""
+    def pace(self, rows: int, recipe: Recipe, steps: int, enough: int) -> tuple[float, float]:
+        """Seconds of a step of so many rows in a training of ``steps``, and of passing as many held-out rows.
+
+        At most ``enough`` steps are timed.
+        """
         index = torch.arange(rows) % len(self.batch[0])
-        paced = _Paced(tuple(t[index].to(self.device) for t in self.batch), steps, self.clock)
+        paced = _Paced(tuple(t[index].to(self.device) for t in self.batch), steps, enough, self.clock)
         short, replay, draws = replace(recipe, epochs=1, batch_size=rows), self.replay, self.draws
         with suppress(_Enough, TrainingError):
             minimise(
@@ -120,11 +127,11 @@ class _Enough(Exception):
 class _Paced(Batches):
     """One batch, over and over, until the pace is known."""
 
-    def __init__(self, batch: Batch, steps: int, clock: Clock) -> None:
-        self.batch, self.steps, self.clock, self.times = batch, steps, clock, list[float]()
+    def __init__(self, batch: Batch, steps: int, enough: int, clock: Clock) -> None:
+        self.batch, self.steps, self.enough, self.clock, self.times = batch, steps, enough, clock, list[float]()
 
     def __len__(self) -> int:
-        return max(self.steps, STEPS + 1) * len(self.batch[0])
+        return max(self.steps, self.enough + 1) * len(self.batch[0])
 
     def epoch(
         self, batch_size: int, seed: int, epoch: int, start_step: int = 0, rank: int = 0, world: int = 1
@@ -139,7 +146,7 @@ class _Paced(Batches):
         if self.batch[0].is_cuda:
             torch.cuda.synchronize(self.batch[0].device)
         self.times.append(self.clock())
-        return len(self.times) > STEPS or (len(self.times) > 2 and self.times[-1] - self.times[0] > SECONDS)
+        return len(self.times) > self.enough or (len(self.times) > 2 and self.times[-1] - self.times[0] > SECONDS)
 
     def sequential(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         yield self.batch

@@ -14,6 +14,7 @@ from latens.models import Draw, Model, draw, locate
 from latens.neural.rows import tensor as as_tensor
 from latens.neural.units import Units
 from latens.nn.sequences import reaches
+from latens.nn.steady import steady
 from latens.utils.errors import InputError
 from latens.utils.random import row_streams
 
@@ -72,7 +73,7 @@ def by_block(
         rows = as_fitted(validate(source.take(indices), schema, missing=missing), schema)
         beside = None if context is None else torch.from_numpy(context[indices]).to(device)
         keep = np.unique(indices)
-        with torch.inference_mode():
+        with steady():
             found = f(rows, as_tensor(rows).to(device), beside)[: len(keep)].cpu().numpy()
         out = np.empty((len(source), *found.shape[1:]), found.dtype) if out is None else out
         out[keep] = found
