@@ -2,12 +2,15 @@
 BIN := .venv/bin
 ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: demo test lint clean
+.PHONY: demo test check lint clean
 
 demo: .venv/ready
 	$(BIN)/latens train digits --output runs/demo --epochs 120 --overwrite
 
-test: lint
+test: .venv/ready
+	@$(MAKE) --no-print-directory -j 2 lint check
+
+check: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 lint: .venv/ready
