@@ -10,6 +10,7 @@ busy machine, whose results so stay comparable.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,12 @@ class DynamicVAE(VAE):
 
     def _replayable(self, task: Task) -> bool:
         return True
+
+
+def add_kind(options: ArgumentParser) -> None:
+    """``--static`` or ``--dynamic``, read as ``kind``."""
+    options.add_argument("--static", dest="kind", action="store_const", const="static", default="static")
+    options.add_argument("--dynamic", dest="kind", action="store_const", const="dynamic")
 
 
 def static(folder: Path) -> tuple[Source, np.ndarray]:
@@ -122,8 +129,7 @@ def log_likelihood(model: VAE, rows: np.ndarray, k: int) -> np.ndarray:
 def main() -> None:
     """Trains, scores, prints."""
     options = parser(__doc__ or "")
-    options.add_argument("--static", dest="kind", action="store_const", const="static", default="static")
-    options.add_argument("--dynamic", dest="kind", action="store_const", const="dynamic")
+    add_kind(options)
     options.add_argument("--objective", choices=["elbo", "iwae"], default="elbo")
     options.add_argument("--minutes", type=float, default=40, help="of 2 cores")
     options.add_argument("--resume", "--output", dest="run", type=Path, help="the run's folder, begun or not")

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from binarised_mnist import HELD_OUT, WARM, DynamicVAE, dynamic, static
+from binarised_mnist import HELD_OUT, WARM, DynamicVAE, add_kind, dynamic, static
 from budget import Run
 from common import begin, cpu_seconds, parser, table
 
@@ -55,8 +55,7 @@ def make(epochs: int, *, data: str, model: str) -> VAE:
 def main() -> None:
     """Trains, scores, prints."""
     options = parser(__doc__ or "")
-    options.add_argument("--static", dest="kind", action="store_const", const="static", default="static")
-    options.add_argument("--dynamic", dest="kind", action="store_const", const="dynamic")
+    add_kind(options)
     options.add_argument("--minutes", type=float, default=15, help="of 2 cores")
     options.add_argument("--model", default="VAE()", help="what differs from the papers' setting, as written in Python")
     options.add_argument("--resume", "--output", dest="run", type=Path, help="the run's folder, begun or not")

@@ -97,9 +97,7 @@ def _reading(data: str, schema: Schema) -> dict[str, Any]:
     """How to read data so that they are like those fitted."""
     if schema.kind == "image" and holds_pictures(data):
         return {"size": (schema.shape[0], schema.shape[1])}
-    if schema.kind in ("signal", "words"):
-        return {"schema": schema}
-    if schema.columns is not None or schema.tokens is not None:
+    if schema.kind in ("signal", "words") or schema.columns is not None or schema.tokens is not None:
         return {"schema": schema}
     columns = _columns(data, schema)
     return {} if columns is None else {"columns": columns, "schema": schema}

@@ -44,6 +44,11 @@ class Traversal:
     rows: np.ndarray
     own_spread: bool
 
+    @property
+    def unit(self) -> str:
+        """What steps are measured in, in words."""
+        return "its standard deviation over the codes" if self.own_spread else "the prior's standard deviation"
+
 
 @dataclass(frozen=True)
 class Plane:

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.compressed import DAMAGED, ending, open_bytes
+from latens.data.compressed import DAMAGED, OPENERS, ending, open_bytes
 from latens.data.folders import folder_labels
 from latens.utils.errors import InputError
 from latens.utils.text import nearest
 
-TEXTS = (".txt", ".txt.gz", ".txt.xz", ".txt.bz2")
+TEXTS = (".txt", *(f".txt{packed}" for packed in OPENERS))
 """Endings of files of text: a document a line, or, in a folder, a document a file."""
 TABLES = (".csv", ".tsv")
 LABELS = ("label", "labels", "y", "class", "target", "category")

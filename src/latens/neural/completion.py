@@ -8,8 +8,7 @@ from torch import Tensor
 
 from latens.data import Schema, Source
 from latens.models import Model, clamp, sample
-from latens.neural.continuation import _taken
-from latens.neural.scoring import block_shape, by_block, draws, seen
+from latens.neural.scoring import block_shape, by_block, by_block_drawn, draws, picked, seen, taken
 from latens.neural.units import Units
 from latens.utils.errors import InputError
 
@@ -73,16 +72,14 @@ def sampled(
             weight = d.log_weight.double()
             here = weight.logsumexp(0)
             total = torch.logaddexp(total, here)
-            index = torch.multinomial((weight - here).exp().T, n, replacement=True).T  # (n, B)
-            found = [_taken(latent.code, index) for latent in d.latents]
+            index = picked(weight - here, n)
+            found = [taken(latent.code, index) for latent in d.latents]
             fresh = torch.rand(index.shape, device=device) < (here - total).exp()
             chosen = [torch.where(_wide(fresh, new), new, old) for new, old in zip(found, chosen or found)]
         x = model(clamp(chosen), context=beside).sharing(known, observed).sample()  # (n, B, *event)
         return torch.from_numpy(units.real(x.flatten(0, 1), drawn=True)).unflatten(0, x.shape[:2]).transpose(0, 1)
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return np.moveaxis(by_block(source, schema, context, size, device, one, missing=True), 1, 0)
+    return by_block_drawn(seed, source, schema, context, size, device, one, missing=True)
 
 
 def check_factorises(model: Model, context: np.ndarray | None, device: torch.device) -> None:

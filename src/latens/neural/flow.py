@@ -9,16 +9,16 @@ import numpy as np
 from torch import Tensor
 
 from latens.data import Schema, Source
-from latens.distributions import Family, Normal, Transformed
+from latens.distributions import Family, Normal
 from latens.models import Explicit, Model, NormalizingFlow
 from latens.neural import defaults
-from latens.neural.base import Defaults, NeuralDensity
+from latens.neural.base import Defaults
+from latens.neural.explicit import ExplicitDensity
 from latens.nn import MLP, Site
-from latens.objectives import Distortion, Objective
 from latens.training import Schedule
 
 
-class Flow(NeuralDensity):
+class Flow(ExplicitDensity):
     """log p(x) = log N(f(x); 0, I) + log |det df/dx|, exactly, with f a composition of learned bijections.
 
     f makes the data normal; its inverse makes data of normal noise. It is trained by maximum likelihood. The density is
@@ -102,9 +102,6 @@ class Flow(NeuralDensity):
         super()._set_up(source, y)
         self.units_.cell = self.schema_.step if self.schema_.discrete else 0.0
 
-    def _objective(self) -> Objective:
-        return Distortion()
-
     def _build(self, site: Site) -> Model:
         spec = NormalizingFlow(self.settings_["transforms"], self.kind, self.bins, self.settings_["network"])
         return Explicit(spec.build(Site(site.event_shape, events=site.batch, beside=site.beside)))
@@ -121,32 +118,9 @@ class Flow(NeuralDensity):
     def _n_features_out(self) -> int:
         return math.prod(self.schema_.shape)
 
-    def _density(self, context: Tensor | None) -> Transformed:
-        return self.model_.density(context=context)
-
-    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
-        """log p(x) of each row, ``(n,)`` nats, exactly.
-
-        A function of the model and the row alone: neither order, subset nor batch size moves a bit.
-
-        Args:
-            X: rows like those fitted.
-            y: what to condition on, for p(x | y).
-        """
-        volume = self.units_.log_volume() if hasattr(self, "units_") else 0.0
-
-        def one(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
-            return self._density(beside).log_prob(self.units_(x)).double() + volume
-
-        return self._map(X, y, one)
-
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """f(x) of each row, ``(n, columns)``: independent standard normal numbers, as far as the flow fits the data."""
         return self._map(X, y, lambda rows, x, beside: self._density(beside).to_base(self.units_(x))[0])
 
     def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:
         return self._density(context).from_base(z)[0]
-
-    def _drawn(self, n: int, context: Tensor | None) -> Tensor:
-        density = self._density(context)
-        return density.sample(() if len(density.batch_shape) else (n,))

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any, NoReturn
 
-import numpy as np
 from torch import Tensor
 
 from latens.data import Schema, Source
-from latens.distributions import Distribution, Family
+from latens.distributions import Family
 from latens.models import Conditional, Explicit, Model
 from latens.neural import defaults
-from latens.neural.base import Defaults, NeuralDensity
+from latens.neural.base import Defaults
 from latens.neural.continuation import continued
+from latens.neural.explicit import ExplicitDensity
 from latens.neural.rows import seed_of
 from latens.nn import SequenceNetwork, Site
-from latens.objectives import Distortion, Objective
 from latens.training import Schedule
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
@@ -26,7 +25,7 @@ class NoCodes(InputError, AttributeError):
     """A density without latents has no codes."""
 
 
-class LanguageModel(NeuralDensity, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class LanguageModel(ExplicitDensity, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """log p(x) = sum_t log p(x_t | x_1 .. x_{t-1}), exactly, of strings: a decoder of text without a code.
 
     What a VAE of text is to be held against: it has the same decoder, and a code beside it. It is trained by maximum
@@ -49,8 +48,6 @@ class LanguageModel(NeuralDensity, auto_wrap_output_keys=None):  # type: ignore[
         >>> model.score_samples(["to be", "or"]).shape, len(model.sample(3))
         ((2,), 3)
     """
-
-    model_: Explicit
 
     def __init__(
         self,
@@ -94,9 +91,6 @@ class LanguageModel(NeuralDensity, auto_wrap_output_keys=None):  # type: ignore[
         network = defaults.network(schema)
         return {"network": lambda: network, **self._pace(schema, n, network.value, settings)}
 
-    def _objective(self) -> Objective:
-        return Distortion()
-
     def _build(self, site: Site) -> Model:
         density = Conditional(self._family, self.settings_["network"])
         return Explicit(density.build(Site(site.event_shape, events=site.batch, beside=site.beside)))
@@ -108,20 +102,6 @@ class LanguageModel(NeuralDensity, auto_wrap_output_keys=None):  # type: ignore[
     @property
     def _parameters(self) -> int:
         return math.prod(self._family.param_shape(self.units_.event_shape))
-
-    def _density(self, context: Tensor | None) -> Distribution:
-        return self.model_.density(context=context)
-
-    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
-        """log p(x) of each string, ``(n,)`` nats, exactly.
-
-        A function of the model and the string alone: neither order, subset nor batch size moves a bit.
-
-        Args:
-            X: strings.
-            y: what to condition on, for p(x | y).
-        """
-        return self._map(X, y, lambda rows, x, beside: self._density(beside).log_prob(self.units_(x)).double())
 
     def complete(self, X: Any, n: int | None = None, *, y: Any = None, random_state: Any = None) -> list[Any]:
         """Strings that begin as given: one each, written greedily, or n draws of p(x | the beginning), ``(n, rows)``.
@@ -137,13 +117,7 @@ class LanguageModel(NeuralDensity, auto_wrap_output_keys=None):  # type: ignore[
             check_positive("n", n, integer=True)
         context = self._context(y if y is not None else source.labels, len(source))
         seed = self.seed_ if random_state is None else seed_of(random_state)
-        model = (self.model_, self.units_, self.schema_, source, context)
-        rows = continued(*model, n or 0, 1, seed, self._device)
-        return [self._told(drawn) for drawn in rows] if n else self._told(rows[0])
-
-    def _drawn(self, n: int, context: Tensor | None) -> Tensor:
-        density = self._density(context)
-        return density.sample(() if len(density.batch_shape) else (n,))
+        return continued(self, self.model_, source, context, n, 1, seed)
 
     @property
     def transform(self) -> NoReturn:

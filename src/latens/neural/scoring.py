@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,6 +81,24 @@ def by_block(
     if out is None:
         raise InputError("Expected at least one row; got none.")
     return out
+
+
+def by_block_drawn(seed: int, *args: Any, **settings: Any) -> np.ndarray:
+    """As ``by_block``, of an f that draws ``(B, draws, ...)`` from torch's generator: ``(draws, n, ...)``."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return np.moveaxis(by_block(*args, **settings), 1, 0)
+
+
+def picked(log_weight: Tensor, n: int) -> Tensor:
+    """n of K draws with probability proportional to their weights, ``(K, B) -> (n, B)`` indices."""
+    return torch.multinomial(log_weight.exp().T, n, replacement=True).T
+
+
+def taken(value: Tensor, index: Tensor) -> Tensor:
+    """value[index[i, b], b], ``(K, B, *) -> (n, B, *)``."""
+    wide = index.reshape(*index.shape, *[1] * (value.ndim - 2))
+    return value.gather(0, wide.expand(*index.shape, *value.shape[2:]))
 
 
 def as_fitted(rows: np.ndarray, schema: Schema) -> np.ndarray:

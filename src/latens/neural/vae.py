@@ -240,9 +240,7 @@ class VAE(LatentDensity):
         context = self._context(y if y is not None else source.labels, len(source))
         seed = self.seed_ if random_state is None else seed_of(random_state)
         if self.schema_.tokens is not None:
-            model = (self._model, self.units_, self.schema_, source, context)
-            rows = continued(*model, n or 0, k, seed, self._device)
-            return [self._told(drawn) for drawn in rows] if n else self._told(rows[0])
+            return continued(self, self._model, source, context, n, k, seed)
         check_factorises(self.model_, context, self._device)
         model = (self._model, self.units_, self.schema_, source, context)
         if n is None:

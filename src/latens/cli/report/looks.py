@@ -91,8 +91,7 @@ def traversals(study: Study) -> str:
     """What a dimension means."""
     if not pictured(study.schema) or not study.traversals:
         return ""
-    own = study.traversals[0].own_spread
-    unit = "its standard deviation over the codes" if own else "the prior's standard deviation"
+    unit = study.traversals[0].unit
     lead = (
         f"Each row moves one latent dimension from −{REACH:g} to {REACH:g}, in units of {unit}, and holds all others "
         "where one example lies. What changes along a row is what that dimension means."

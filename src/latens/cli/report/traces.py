@@ -60,8 +60,7 @@ def walks(study: Study) -> str:
     """What a latent dimension means, as lines from one end to the other."""
     if not drawn(study.schema) or not study.traversals:
         return ""
-    own = study.traversals[0].own_spread
-    unit = "its standard deviation over the codes" if own else "the prior's standard deviation"
+    unit = study.traversals[0].unit
     lead = (
         f"Each panel moves one latent dimension from −{REACH:g} (pale) to {REACH:g} (strong), in units of {unit}, and "
         "holds all others where one example lies. What changes is what that dimension means."
