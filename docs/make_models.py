@@ -32,6 +32,10 @@ makes the two-stage VAE (Dai and Wipf, *Diagnosing and enhancing VAE models*, 20
 learns p(x | y) (Sohn, Lee and Yan, 2015), NaN is missing (Mattei and Frellsen, *MIWAE*, 2019, is `iwae` on such rows),
 and `complete` fills it in.
 
+Codes of images may stand on a map, which convolutions make and read: `vq_vae(latents=(7, 7))`, as in the paper, or
+`categorical_vae(latents=(8, 8))`, the discrete VAE of DALL-E (Ramesh et al., 2021). A prior over codes,
+`AutoregressiveCodes(Transformer())`, learns along with them and moves no encoder, as if it came afterwards.
+
 At the shell a preset is written as a model is: `latens train digits --model "beta_vae(2.0)"`.
 
 An empty cell is the default: the posterior `Normal('element')`, a likelihood that comes from the data, the prior

@@ -35,6 +35,7 @@ from latens.models import (
     VectorQuantised,
 )
 from latens.neural import VAE, AutoEncoder, Flow, SemiSupervisedVAE
+from latens.nn import Transformer
 from latens.objectives import (
     DIP,
     ELBO,
@@ -241,6 +242,14 @@ def vq_vae(classes: int = 512, size: int = 64, beta: float = 0.25, **settings: A
             **settings,
         }
     )
+
+
+def vq_vae_map(
+    latents: tuple[int, ...] = (7, 7), classes: int = 512, size: int = 64, beta: float = 0.25, **settings: Any
+) -> VAE:
+    """Esser, Rombach and Ommer, *Taming transformers for high-resolution image synthesis*, 2021: codes on a map."""
+    prior = AutoregressiveCodes(Transformer())
+    return vq_vae(classes, size, beta, **{"latents": latents, "prior": prior, **settings})
 
 
 def residual_vq_vae(classes: int = 64, stages: int = 4, beta: float = 0.25, **settings: Any) -> VAE:

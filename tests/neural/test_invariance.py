@@ -12,8 +12,8 @@ from latens import VAE, AutoEncoder
 from latens.data import load
 from latens.distributions import Bernoulli, DiscretizedLogistic, MixtureOf, Normal
 from latens.metrics import evaluate
-from latens.models import ConvLadder, Ladder
-from latens.nn import MLP, Conv
+from latens.models import AutoregressiveCodes, ConvLadder, Ladder, VectorQuantised
+from latens.nn import MLP, Conv, Transformer
 
 pytestmark = pytest.mark.filterwarnings("ignore:posterior collapse")  # of three epochs
 RNG = np.random.default_rng(0)
@@ -30,6 +30,17 @@ FITS = {
     "gaps": lambda: (VAE(likelihood=Normal("element"), **SMALL), GAPS),
     "levels": lambda: (VAE(likelihood=MixtureOf(DiscretizedLogistic(17), 2), **SMALL), DIGITS),
     "convolution": lambda: (VAE(**SMALL | {"encoder": CONV, "decoder": CONV}), DIGITS[:200]),
+    "map of codes": lambda: (
+        VAE(
+            latents=(4, 4),
+            posterior=VectorQuantised(16, 4),
+            prior=AutoregressiveCodes(Transformer(16, 1, 2)),
+            encoder=Conv((4,), 1, patch=2),
+            decoder=Conv((4,), 1, patch=2),
+            **FEW,
+        ),
+        DIGITS[:200],
+    ),
     "ladder": lambda: (VAE(hierarchy=Ladder((3, 2), width=16), likelihood=Normal("element"), **FEW), GAPS),
     "ladder of images": lambda: (VAE(hierarchy=ConvLadder((1, 2), (4, 8), levels=2), **FEW), DIGITS[:200, 2:7, 1:5]),
 }

@@ -210,7 +210,7 @@ def _drawn(estimator: LatentDensity, schema: Schema) -> tuple[np.ndarray | None,
 
 
 def _plane(estimator: LatentDensity, placed: Subset, shown: Subset) -> Plane | None:
-    z = estimator.transform(placed).astype(np.float64)
+    z = estimator.transform(placed).astype(np.float64).reshape(len(placed), -1)
     if z.shape[1] < 2:
         return None
     centre, axes, names, how = _axes(z)

@@ -104,7 +104,7 @@ def encode(path: str, data: str, output: str | None) -> Answer:
     estimator = open_latent(path, "encode")
     source = read_like(estimator, data)
     with working("encoding"):
-        z = estimator.transform(source)
+        z = estimator.transform(source).reshape(len(source), -1)
     schema = columns([f"z{i}" for i in range(z.shape[1])])
     return _written(output or "z.npy", z, schema, "posterior means E[z | x]", {}, source.names)
 

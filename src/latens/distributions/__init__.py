@@ -25,7 +25,7 @@ from latens.distributions.bijections import (
 from latens.distributions.binary import Bernoulli
 from latens.distributions.categorical import Categorical
 from latens.distributions.classes import Classes, OneOf
-from latens.distributions.codes import Codes, Concrete, Embedded, PointCodes, SequentialCodes, one_hot
+from latens.distributions.codes import CausalCodes, Codes, Concrete, Embedded, PointCodes, SequentialCodes, one_hot
 from latens.distributions.counts import NegativeBinomial, Poisson, ZeroInflated
 from latens.distributions.delta import Delta
 from latens.distributions.discretized import DiscretizedLogistic
@@ -51,6 +51,7 @@ __all__ = [
     "Beta",
     "Bijection",
     "Categorical",
+    "CausalCodes",
     "CausalSymbols",
     "Classes",
     "Codes",

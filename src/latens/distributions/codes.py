@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -235,3 +236,38 @@ class SequentialCodes(Distribution):
             for i in range(code.shape[-1]):
                 code[..., i] = CategoricalElement(self.log_probs(code)[..., i, :]).sample()
             return code
+
+
+class CausalCodes(SequentialCodes):
+    """The same where the network goes from one code to the next and keeps a state: a draw costs one pass in all.
+
+    Args:
+        network: its states at all codes, ``states``; and ``start``, ``step`` and ``output`` of one.
+        c: what the codes are conditioned on, ``(*batch, C)``.
+        size: N.
+    """
+
+    def __init__(self, network: Any, c: Tensor, size: int) -> None:
+        super().__init__(self._logits, size, c.shape[:-1], c)
+        self.causal, self.c = network, c
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """``(*sample, *batch, N, C)``; before the first code stands a 0."""
+        batch = torch.broadcast_shapes(x.shape[:-1], self.batch_shape)
+        before = torch.nn.functional.pad(x.long()[..., :-1], (1, 0)).expand(*batch, -1).reshape(-1, x.shape[-1])
+        h = self.causal.states(before, self.c.expand(*batch, -1).reshape(len(before), -1))
+        return self.causal.output(h.flatten(0, 1)).reshape(*batch, x.shape[-1], -1)
+
+    def rsample(self, shape: Shape = ()) -> Tensor:
+        """Codes, one after another, without gradients."""
+        full = (*shape, *self.batch_shape)
+        with torch.no_grad():
+            c = self.c.expand(*full, -1).reshape(math.prod(full), -1)
+            code, past = torch.zeros(len(c), dtype=torch.long, device=c.device), self.causal.start(c)
+            codes = []
+            for _ in range(self.event_shape[0]):
+                h, past = self.causal.step(code, past)
+                logits = self.causal.output(h).clamp(-LARGEST, LARGEST)
+                code = CategoricalElement(logits).sample().long()
+                codes.append(code)
+            return torch.stack(codes, -1).reshape(*full, -1).to(self.like.dtype)

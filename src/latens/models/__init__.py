@@ -16,6 +16,7 @@ from latens.models.flow import Explicit, NormalizingFlow
 from latens.models.hamiltonian import Hamiltonian
 from latens.models.handlers import check_spaces, clamp, encode, locate, sample
 from latens.models.hierarchical import ConvLadder, Hierarchical, Hierarchy, Ladder
+from latens.models.places import Places
 from latens.models.posteriors import (
     CouplingFlow,
     InverseAutoregressiveFlow,
@@ -55,6 +56,7 @@ __all__ = [
     "Latent",
     "Model",
     "NormalizingFlow",
+    "Places",
     "PlanarFlow",
     "PosteriorFlow",
     "RadialFlow",

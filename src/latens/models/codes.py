@@ -24,6 +24,7 @@ from latens.distributions import (
 from latens.distributions.categorical import CategoricalElement
 from latens.models.base import Choose
 from latens.models.conditional import Conditional, ConditionalDistribution, FreeDistribution
+from latens.models.places import Places
 from latens.models.vae import VariationalAutoencoder
 from latens.nn import Site, Spec
 from latens.utils.errors import InputError
@@ -109,14 +110,14 @@ def _innermost(family: Family) -> Family:
 class CodePosterior(ConditionalDistribution):
     """q(code | x) = quantiser(encoder(x))."""
 
-    def __init__(self, encoder: ConditionalDistribution, quantiser: Quantiser, coder: Coder) -> None:
+    def __init__(self, encoder: ConditionalDistribution, quantiser: Quantiser, coder: Coder, places: Places) -> None:
         super().__init__()
         self.encoder, self.quantiser = encoder, quantiser
-        self.classes, self.inputs = coder.classes, coder.inputs
+        self.classes, self.places = coder.classes, places
 
     def encoded(self, c: Tensor | None, observed: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """What the encoder says, ``(*batch, N', inputs)``."""
-        return self.encoder(c, observed=observed, context=context).mean.unflatten(-1, (-1, self.inputs))
+        return self.places.vectors(self.encoder(c, observed=observed, context=context).mean)
 
     def forward(
         self, c: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
@@ -125,10 +126,10 @@ class CodePosterior(ConditionalDistribution):
         return self.quantiser(self.encoded(c, observed, context))
 
 
-def code_posterior(coder: Coder, network: Spec | nn.Module, latents: int, site: Site) -> CodePosterior:
-    """The posterior over ``latents * coder.stages`` codes of what ``site`` is given."""
-    encoder = Conditional(Delta(), network).build(replace(site, event_shape=(latents * coder.inputs,)))
-    posterior = CodePosterior(encoder, nn.Identity(), coder)  # type: ignore[arg-type]
+def code_posterior(coder: Coder, network: Spec | nn.Module, places: Places, site: Site) -> CodePosterior:
+    """The posterior over ``coder.stages`` codes at each of these places, of what ``site`` is given."""
+    encoder = Conditional(Delta(), network).build(replace(site, event_shape=places.shape(coder.inputs)))
+    posterior = CodePosterior(encoder, nn.Identity(), coder, places)  # type: ignore[arg-type]
     said = None
     if site.batch is not None:
         encoder.eval()
@@ -136,7 +137,8 @@ def code_posterior(coder: Coder, network: Spec | nn.Module, latents: int, site: 
             beside = None if site.beside is None else torch.zeros(len(site.batch), *site.beside)
             said = posterior.encoded(site.batch, context=beside)
         encoder.train()
-    posterior.quantiser = coder.build(Site((latents * coder.width,), (latents, coder.inputs), events=said))
+    n = places.number
+    posterior.quantiser = coder.build(Site((n * coder.width,), (n, coder.inputs), events=said))
     return posterior
 
 
@@ -151,7 +153,7 @@ class CodeAutoencoder(VariationalAutoencoder):
         """p(x | code), the code chosen between p and q, and read as its value."""
         q = None if x is None else self.posterior(x, observed=observed, context=context)
         p = self.posterior.quantiser.over(self.prior(context=context))
-        return self.likelihood(choose(p, q), context=context)
+        return self.likelihood(self.posterior.places.laid(choose(p, q)), context=context)
 
     def absorb(self, posteriors: Sequence[Distribution]) -> None:
         """The codebook follows the codes of a training step."""

@@ -51,6 +51,14 @@ def _number(*, integer: bool = False, zero: bool = False) -> Check:
     return lambda name, value: check_positive(name, value, integer=integer, zero=zero)
 
 
+def _latents(name: str, value: Any) -> None:
+    if isinstance(value, (tuple, list)):
+        for n in value or (0,):
+            check_positive(f"the size of a map of {name}", n, integer=True)
+    else:
+        check_positive(name, value, integer=True)
+
+
 def _rate(name: str, value: Any) -> None:
     _a((int, float, Schedule), "a number or a schedule such as Cosine(0.001)")(name, value)
     if not isinstance(value, Schedule):
@@ -85,7 +93,7 @@ _OPEN |= {
     "classifier",
 }
 _CHECKS: dict[str, Check] = {
-    "latents": _number(integer=True),
+    "latents": _latents,
     "posterior": _a((Family, Spec), "a family such as Normal('element')"),
     "likelihood": _a(Family, "a likelihood such as Bernoulli() or Normal('shared')"),
     "prior": _a(Spec, "a prior such as StandardNormal()"),

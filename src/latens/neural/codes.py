@@ -33,3 +33,12 @@ def check_draws(posterior: Family | Spec, samples: int) -> None:
             f"Importance weights need draws with a density and its gradient; {posterior} has one-hot draws. Use "
             f"hard=False, or ELBO()."
         )
+
+
+def check_places(posterior: Family | Spec | None, latents: int | tuple[int, ...] | None) -> None:
+    """Refuses a map of what is no code."""
+    if isinstance(latents, (tuple, list)) and not isinstance(posterior, Coder):
+        raise InputError(
+            f"latents={latents} is a map of codes: use a posterior that makes them, such as VectorQuantised(512), or, "
+            "for a map of real numbers, hierarchy=ConvLadder((4,), (64,)); otherwise latents is one whole number."
+        )

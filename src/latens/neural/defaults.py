@@ -26,8 +26,10 @@ from latens.distributions import (
     Strings,
 )
 from latens.nn import GRU, MLP, Conv, SequenceNetwork, Spec, Topics
+from latens.nn.conv import Size, pyramid
 from latens.objectives import ELBO, Distortion, FreeBits
 from latens.training import Cosine, Linear, Schedule
+from latens.utils.errors import InputError
 
 CELLS = 32
 """Into so many cells the values of a long column are put, at most."""
@@ -110,7 +112,7 @@ def latents(schema: Schema, n: int) -> Choice:
 
 def levels(shapes: Sequence[tuple[int, ...]]) -> Choice:
     """How many latent dimensions a hierarchy has."""
-    told = " + ".join(" x ".join(map(str, shape)) for shape in shapes)
+    told = " + ".join(map(_by, shapes))
     return Choice(sum(map(math.prod, shapes)), f"{told}, from the top")
 
 
@@ -125,8 +127,10 @@ def objective(schema: Schema) -> Choice:
     return Choice(ELBO(), "the bound of log p(x) itself")
 
 
-def network(schema: Schema) -> Choice:
-    """Convolutions where there is room for them."""
+def network(schema: Schema, latents: int | Size | None = None) -> Choice:
+    """Convolutions where there is room for them, or latents are a map of the data's axes."""
+    if isinstance(latents, tuple) and (schema.kind, len(latents)) in (("image", 2), ("signal", 1)):
+        return _to_map(schema.shape[: len(latents)], latents)
     if schema.kind == "text":
         return Choice(GRU(), "text, read and written symbol after symbol")
     if schema.kind == "words":
@@ -147,11 +151,30 @@ def network(schema: Schema) -> Choice:
     return Choice(MLP((width, width)), f"{size} values an example")
 
 
-def decoder(schema: Schema) -> Choice:
+def _to_map(size: Size, places: Size) -> Choice:
+    """Convolutions whose coarsest level is as large as the map, in few levels."""
+    found: dict[Size, Conv] = {}
+    for spec in (Conv((64, 128, 128, 128)[:n], patch=p) for n in range(1, 5) for p in (4, 2, 3, 1, 8)):
+        found.setdefault(pyramid(size, spec.strides)[-1], spec)
+    if places not in found:
+        near = sorted(found, key=lambda other: abs(math.log(math.prod(other) / math.prod(places))))[:3]
+        told = [", ".join(map(str, other)) for other in near]
+        raise InputError(
+            f"convolutions make no map of {_by(places)} of {_by(size)}; use latents=({'), or ('.join(told)}), or an "
+            "encoder and a decoder that do."
+        )
+    return Choice(found[places], f"{_by(size)} to a map of {_by(places)}")
+
+
+def _by(size: Size) -> str:
+    return " x ".join(map(str, size))
+
+
+def decoder(schema: Schema, latents: int | Size | None = None) -> Choice:
     """The same network as the encoder; of words a mean over topics, which can be read."""
     if schema.kind == "words":
         return Choice(Topics(), "each latent a topic, with words of its own")
-    return network(schema)
+    return network(schema, latents)
 
 
 def flow(schema: Schema, n: int) -> Choice:

@@ -23,6 +23,7 @@ from latens.distributions import Distribution, Family, noise, standard_normal
 from latens.models import FittedDistribution, Model, Reprised, check_spaces, clamp, encode, locate, sample
 from latens.neural import defaults
 from latens.neural.base import Defaults, Network, NeuralDensity
+from latens.neural.codes import check_places
 from latens.neural.completion import check_factorises
 from latens.neural.given import conditional_draws, row_of
 from latens.neural.progress import active_units
@@ -70,19 +71,19 @@ class LatentDensity(NeuralDensity):
     _takes_missing = True
 
     prior_: DensityEstimator
-    latents: int | None
+    latents: int | tuple[int, ...] | None
     likelihood: Family | None
     encoder: Network
     decoder: Network
 
     def _defaults(self, schema: Schema, n: int, settings: dict[str, Any]) -> Defaults:
-        network, decoder = defaults.network(schema), defaults.decoder(schema)
+        paced = defaults.decoder(schema, self.latents if self.decoder is None else None).value
         return {
             "likelihood": lambda: defaults.likelihood(schema, n),
             "latents": lambda: defaults.latents(schema, n),
-            "encoder": lambda: network,
-            "decoder": lambda: decoder,
-            **self._pace(schema, n, decoder.value, settings),
+            "encoder": lambda: defaults.network(schema, self.latents),
+            "decoder": lambda: defaults.decoder(schema, self.latents),
+            **self._pace(schema, n, paced, settings),
         }
 
     @property
@@ -94,13 +95,23 @@ class LatentDensity(NeuralDensity):
         return math.prod(self._family.param_shape(self.units_.event_shape))
 
     @property
+    def _latent_shape(self) -> tuple[int, ...]:
+        """Of what ``transform`` gives for a row."""
+        return (self.settings_["latents"],)
+
+    @property
     def _n_features_out(self) -> int:
-        return self.settings_["latents"]
+        return math.prod(self._latent_shape)
+
+    def _points(self, Z: Any) -> np.ndarray:
+        Z = np.asarray(Z)
+        return super()._points(Z.reshape(len(Z), self._n_features_out) if Z.shape[1:] == self._latent_shape else Z)
 
     def _set_up(self, source: Source, y: Any = None) -> None:
         """As for every network; a prior that was fitted to other latents is gone."""
         if hasattr(self, "prior_"):
             del self.prior_
+        check_places(getattr(self, "posterior", None), self.latents)
         super()._set_up(source, y)
 
     def _untrained(self, site: Site) -> Model:
@@ -121,7 +132,7 @@ class LatentDensity(NeuralDensity):
                 task.calibrate(rows, self.settings_["batch_size"])
         active = self.active_units_
         if active == 0:
-            warnings.warn(_COLLAPSED.format(self.settings_["latents"]), PosteriorCollapse, stacklevel=5)
+            warnings.warn(_COLLAPSED.format(self._n_features_out), PosteriorCollapse, stacklevel=5)
 
     @property
     def active_units_(self) -> int | None:
@@ -203,14 +214,15 @@ class LatentDensity(NeuralDensity):
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """E_q[z | x], the posterior mean of each row, or the location or code that stands for it: ``(n, latents)``.
 
-        A hierarchy gives its levels side by side, from the top.
+        A hierarchy gives its levels side by side, from the top; a map of codes is one: ``(n, height, width)``, and of
+        several codes at each place ``(n, height, width, stages)``.
         """
 
         def codes(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
             u, observed, _ = seen(self.units_, x)
             return _flat(encode(self.model_, u, observed=observed, context=beside))
 
-        return self._map(X, y, codes)
+        return self._map(X, y, codes).reshape(-1, *self._latent_shape)
 
     def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:
         return self.model_(clamp(self._cut(z)), context=context).location

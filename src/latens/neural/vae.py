@@ -16,6 +16,7 @@ from latens.models import (
     Conditional,
     Hierarchy,
     Model,
+    Places,
     StandardNormal,
     UniformCodes,
     VariationalAutoencoder,
@@ -47,7 +48,7 @@ class VAE(LatentDensity):
     entries, so that ``ImportanceWeighted(k)`` makes the model of Mattei and Frellsen; ``complete`` fills in the others.
 
     Args:
-        latents: the number of latent dimensions.
+        latents: the number of latent dimensions; of codes also the size of a map of them, such as ``(7, 7)``.
         posterior: the family of q(z | x); its parameters come from the encoder.
         likelihood: the family of p(x | z); its parameters come from the decoder.
         prior: p(z); StandardNormal() if None, UniformCodes() for a posterior over codes.
@@ -81,7 +82,7 @@ class VAE(LatentDensity):
     def __init__(
         self,
         *,
-        latents: int | None = None,
+        latents: int | tuple[int, ...] | None = None,
         posterior: Family | Spec = Normal("element"),
         likelihood: Family | None = None,
         prior: Spec | None = None,
@@ -165,8 +166,11 @@ class VAE(LatentDensity):
         return self._coder.classes if self._coder else None
 
     @property
-    def _n_features_out(self) -> int:
-        return self.settings_["latents"] * (self._coder.stages if self._coder else 1)
+    def _latent_shape(self) -> tuple[int, ...]:
+        places, stages = Places(self.settings_["latents"]), self._coder.stages if self._coder else 1
+        if not places.on_map:
+            return (places.number * stages,)
+        return places.size if stages == 1 else (*places.size, stages)
 
     def _draws(self, k: int) -> int:
         return 1 if self._coder and self._coder.certain else k
@@ -257,8 +261,8 @@ class VAE(LatentDensity):
 def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior: Spec) -> VariationalAutoencoder:
     """The likelihood, the base posterior, the prior, which may look at both, then what wraps the posterior."""
     base, wrappers = unwrapped(posterior)
-    latents, coder = settings["latents"], base if isinstance(base, Coder) else None
-    z_shape, seen = ((latents * coder.stages,), (latents * coder.width,)) if coder else ((latents,), (latents,))
+    places, coder = Places(settings["latents"]), base if isinstance(base, Coder) else None
+    z_shape, seen = (places.number * (coder.stages if coder else 1),), places.shape(coder.width if coder else 1)
     x_shape, beside = site.event_shape, site.beside
     likelihood = Conditional(settings["likelihood"], settings["decoder"]).build(
         Site(x_shape, seen, events=site.batch, beside=beside)
@@ -274,7 +278,7 @@ def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior:
         symbols=getattr(settings["likelihood"], "symbols", None),
     )
     if isinstance(base, Coder):
-        modules["posterior"] = code_posterior(base, settings["encoder"], latents, inference)
+        modules["posterior"] = code_posterior(base, settings["encoder"], places, inference)
     else:
         base = Conditional(base, settings["encoder"]) if isinstance(base, Family) else base
         modules["posterior"] = base.build(inference)

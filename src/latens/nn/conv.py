@@ -23,6 +23,9 @@ Size = tuple[int, ...]
 class Conv(Spec):
     """Residual blocks on a pyramid of resolutions: image to vector (an encoder) or vector to image (a decoder).
 
+    In place of the vector a map may stand, as large as the coarsest level: then no place is mixed with all others, and
+    what stands there tells of its surroundings.
+
     An image ``(C, H, W)`` or a signal ``(C, T)``: convolutions are along as many axes as the site has. The first level
     has one vector for each patch, and each further level halves every axis, rounding up. The decoder climbs the same
     list of sizes, so that odd, prime and unequal sizes come out exactly as they went in. Each block adds to its input
@@ -38,7 +41,8 @@ class Conv(Spec):
         hidden: units of the layer between the coarsest level and the vector; 0 for none.
 
     Raises:
-        InputError: neither side of the site is an image ``(C, H, W)`` or a signal ``(C, T)``.
+        InputError: neither side of the site is an image ``(C, H, W)`` or a signal ``(C, T)``, or both are and neither
+            is as large as the coarsest level of the other.
 
     Reference: He et al., *Identity mappings in deep residual networks*, 2016; Zhang et al., *Fixup*, 2019.
 
@@ -50,6 +54,8 @@ class Conv(Spec):
         torch.Size([2, 3, 13, 29])
         >>> Conv((8, 16)).build(Site(event_shape=(2, 101), context_shape=(16,)))(torch.zeros(5, 16)).shape
         torch.Size([5, 2, 101])
+        >>> Conv((8, 16)).build(Site(event_shape=(5, 2, 4), context_shape=(3, 13, 29)))(torch.zeros(2, 3, 13, 29)).shape
+        torch.Size([2, 5, 2, 4])
     """
 
     channels: tuple[int, ...] = (64,)
@@ -77,6 +83,8 @@ class Conv(Spec):
     def build(self, site: Site) -> nn.Module:
         """An encoder where the context is an image or a signal, a decoder where the event is."""
         context, event = site.context_shape, site.event_shape
+        if context is not None and len(context) == len(event) and len(event) - 1 in CONVOLUTIONS:
+            return self._of_maps(context, event)
         if context is not None and len(context) - 1 in CONVOLUTIONS:
             return _Encoder(self, context, event)
         if context is not None and len(event) - 1 in CONVOLUTIONS:
@@ -85,6 +93,22 @@ class Conv(Spec):
             f"Conv expects an image (channels, height, width) or a signal (channels, length) on one side; "
             f"got {context} -> {event}. Use MLP for vectors."
         )
+
+    def _of_maps(self, context: Shape, event: Shape) -> nn.Module:
+        """An encoder where the event is as large as the coarsest level of the context, a decoder in the reverse."""
+        if (coarsest := pyramid(context[1:], self.strides)[-1]) == event[1:]:
+            return _Encoder(self, context, event)
+        if pyramid(event[1:], self.strides)[-1] == context[1:]:
+            return _Decoder(self, context, event)
+        least, most = sorted((context[1:], event[1:]), key=prod)
+        raise InputError(
+            f"{self} makes a map of {_size(coarsest if most == context[1:] else pyramid(most, self.strides)[-1])} of "
+            f"{_size(most)}; got one of {_size(least)}. Change its patch or its levels, or the size of the map."
+        )
+
+
+def _size(size: Size) -> str:
+    return " x ".join(map(str, size))
 
 
 def pyramid(size: Size, strides: Sequence[int]) -> list[Size]:
@@ -110,6 +134,11 @@ def _dense(spec: Conv, ins: int, outs: int) -> nn.Module:
     return nn.Sequential(nn.Linear(ins, spec.hidden), activation(spec.activation), nn.Linear(spec.hidden, outs))
 
 
+def _place_by_place(ins: Shape, outs: Shape) -> nn.Module:
+    """One linear map, the same at every place."""
+    return CONVOLUTIONS[len(ins) - 1](ins[0], outs[0], 1)
+
+
 def _laid_out(module: nn.Sequential, axes: int) -> nn.Sequential:
     """Channels last in memory, which is quicker where there are two axes."""
     return module.to(memory_format=torch.channels_last) if axes == 2 else module  # type: ignore[call-overload]
@@ -128,13 +157,13 @@ class _Encoder(nn.Module):
             levels.append(descent(a, b, stride, axes))
             levels += [Residual(partial(convolution, axes=axes), b, spec.activation) for _ in range(spec.blocks)]
         self.levels = _laid_out(nn.Sequential(*levels, activation(spec.activation)), axes)
-        coarsest = pyramid(data[1:], spec.strides)[-1]
-        self.head = _dense(spec, spec.channels[-1] * prod(coarsest), prod(out))
-        self.out = out
+        coarsest = (spec.channels[-1], *pyramid(data[1:], spec.strides)[-1])
+        self.out, self.to_map = out, len(out) == len(data)
+        self.head = _place_by_place(coarsest, out) if self.to_map else _dense(spec, prod(coarsest), prod(out))
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.levels(_contiguous(x))
-        return self.head(h.flatten(1)).unflatten(1, self.out)
+        return self.head(h) if self.to_map else self.head(h.flatten(1)).unflatten(1, self.out)
 
 
 class Climb(nn.Module):
@@ -155,12 +184,14 @@ class _Decoder(nn.Module):
     def __init__(self, spec: Conv, code: Shape, data: Shape) -> None:
         super().__init__()
         *finer, coarsest = pyramid(data[1:], spec.strides)
-        self.coarsest = (spec.channels[-1], *coarsest)
-        self.stem = _dense(spec, prod(code), prod(self.coarsest))
+        first = (spec.channels[-1], *coarsest)
+        self.coarsest, self.of_map = first, len(code) == len(data)
+        self.stem = _place_by_place(code, first) if self.of_map else _dense(spec, prod(code), prod(first))
         self.levels = _laid_out(nn.Sequential(*_rising(spec, finer, data[0])), len(coarsest))
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.levels(_contiguous(self.stem(z.flatten(1)).unflatten(1, self.coarsest)))
+        h = self.stem(z) if self.of_map else self.stem(z.flatten(1)).unflatten(1, self.coarsest)
+        return self.levels(_contiguous(h))
 
 
 def _rising(spec: Conv, finer: Sequence[Size], outs: int) -> list[nn.Module]:
