@@ -178,6 +178,18 @@ def test_draws_inside_a_cell_follow_its_masses():
         assert abs(drawn.mean() - mean) < 5 * math.sqrt(max(second - mean**2, 1e-3) / len(drawn))
 
 
+@pytest.mark.parametrize("n", [3, 8])
+@pytest.mark.parametrize(("name", "kind"), [("many levels", "integer"), ("zero and a tail", "count")])
+def test_the_row_that_stands_for_a_distribution_is_the_mean_of_its_draws(name, kind, n):
+    values, heads = LATTICES[name], Product((Categorical(n), Categorical(2)))
+    number = Column("x", kind, low=values.min(), high=values.max())
+    units = units_of(table((number, values), (Column("b", "boolean", high=1.0, levels=2), values * 0)), heads)
+    p = heads(torch.from_numpy(RNG.normal(size=n + 2)).float().expand(40_000, -1), (2,))
+    drawn = units.of_moments(units.moments(p).mean(0, keepdim=True))
+    assert units.located(p)[0, 0] == pytest.approx(drawn[0, 0], abs=0.03 * values.std())
+    assert units.located(p)[0, 1] == drawn[0, 1]
+
+
 def test_missing_entries_have_no_volume():
     source = mixed()
     units = units_of(source, HEADS)

@@ -155,8 +155,7 @@ def _missing(source: Source) -> dict[str, int] | None:
         return None
     if source.schema.kind != "table":
         return {"entries": int(source.missing.sum())}
-    names = source.schema.features or [f"column {i}" for i in range(source.schema.size)]
-    return {name: int(n) for name, n in zip(names, source.missing) if n}
+    return {name: int(n) for name, n in zip(source.schema.names, source.missing) if n}
 
 
 def _columns(source: TableSource) -> list[dict[str, Any]]:

@@ -20,6 +20,9 @@ from latens.utils.text import text
 CROSS_VALIDATED = "cross-validated"
 """Judged on rows of the training data, each scored by a density fitted without it."""
 
+FEW = 6
+"""Columns whose errors are told in a line."""
+
 LONG = 30 * 60.0
 """Seconds of training from which it is worth saying what makes it shorter."""
 
@@ -144,4 +147,27 @@ def figure_lines(figures: dict[str, Any], of: str) -> list[Line]:
         ("reconstruction_error", "reconstruction", "{:.4g} mean squared error, squared units of the data"),
         ("wrong_symbols", "reconstruction", "{:.1%} of places hold another symbol"),
     ]
-    return [(name, form.format(figures[key])) for key, name, form in table if figures.get(key) is not None]
+    found = [(name, form.format(figures[key])) for key, name, form in table if figures.get(key) is not None]
+    return [*found, *_column_lines(figures)]
+
+
+def _column_lines(figures: dict[str, Any]) -> list[Line]:
+    """How what comes back differs, of columns with units of their own.
+
+    >>> _column_lines({"column_errors": {"age": 7.866}, "wrong_categories": {"sex": 0.02, "race": 0.144}})
+    [('reconstruction', 'age 7.866 (root mean square, in its units)'), ('', 'race 14.4 %, sex 2.0 % wrong')]
+    """
+    errors, wrong = figures.get("column_errors") or {}, figures.get("wrong_categories") or {}
+    lines = []
+    if errors:
+        few = ", ".join(f"{name} {error:.4g}" for name, error in list(errors.items())[:FEW])
+        units = "its units" if len(errors) == 1 else "their units"
+        lines.append(f"{few}{_more(errors)} (root mean square, in {units})")
+    if wrong:
+        worst = sorted(wrong.items(), key=lambda item: -item[1])[:FEW]
+        lines.append(", ".join(f"{name} {100 * share:.1f} %" for name, share in worst) + f"{_more(wrong)} wrong")
+    return [("" if i else "reconstruction", line) for i, line in enumerate(lines)]
+
+
+def _more(of: dict[str, float]) -> str:
+    return f" and {len(of) - FEW} more" if len(of) > FEW else ""

@@ -73,6 +73,11 @@ class Column(Value):
         return not self.unit and self.categories is None
 
     @property
+    def is_named(self) -> bool:
+        """Whether entries are categories, or yes and no: they are alike or not, and never near each other."""
+        return self.categories is not None or self.kind == "boolean"
+
+    @property
     def values(self) -> str:
         """The range, or the levels, in words.
 

@@ -83,6 +83,15 @@ class Schema(Value):
         return int(np.prod(self.shape, dtype=np.int64))
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What each entry of a table is called: by its number where columns have no names.
+
+        >>> Schema("table", (2,), "float64", 0.0, 1.0).names
+        ('column 0', 'column 1')
+        """
+        return self.features or tuple(f"column {i}" for i in range(self.size))
+
+    @property
     def measured(self) -> str:
         """What densities and errors are of, in words."""
         return getattr(self.view, "measured", "the data as given")

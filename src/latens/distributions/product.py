@@ -153,6 +153,22 @@ class Columns(Distribution):
         """The one row that stands for all, ``(*batch, D)``: means, and the most probable categories."""
         return self._joined([_location(p) for _, p in self.parts])
 
+    def expected(self, values: Sequence[Tensor | None]) -> Tensor:
+        """E[v_j(x_j)] where categories i stand for numbers v_j(i), the location of other columns, ``(*batch, D)``.
+
+        Args:
+            values: for each column ``(n_j,)`` numbers, or None.
+        """
+        out = self.location.to(torch.promote_types(self.location.dtype, torch.float64))
+        for columns, p in self.parts:
+            element = getattr(p, "element", None)
+            if isinstance(element, UnlikeCategories):
+                shares = element.probabilities.split(list(element.sizes), -1)
+                for j, share in zip(columns.tolist(), shares):
+                    if (told := values[j]) is not None:
+                        out[..., j] = share.double() @ told
+        return out
+
     @property
     def stddev(self) -> Tensor:
         """The standard deviation of each column, ``(*batch, D)``."""

@@ -1,5 +1,6 @@
 """Judging a density: by its scores, by its latents, by its samples."""
 
+from latens.metrics.association import associations
 from latens.metrics.evaluate import Evaluation, evaluate
 from latens.metrics.privacy import NearestRecords, nearest_records
 from latens.metrics.samples import SampleQuality, density_coverage, frechet_distance, precision_recall, sample_quality
@@ -9,6 +10,7 @@ __all__ = [
     "Evaluation",
     "NearestRecords",
     "SampleQuality",
+    "associations",
     "coherence",
     "density_coverage",
     "evaluate",

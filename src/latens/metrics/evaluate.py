@@ -18,7 +18,17 @@ from latens.distributions.totals import log_factorial
 from latens.models import Draw, Latent
 from latens.neural import LatentDensity, NeuralDensity, SemiSupervisedVAE
 from latens.neural.rows import tensor
-from latens.neural.scoring import as_fitted, block_shape, blocks, by_block, draws, empty, seen, squared_error
+from latens.neural.scoring import (
+    as_fitted,
+    block_shape,
+    blocks,
+    by_block,
+    column_errors,
+    draws,
+    empty,
+    seen,
+    squared_error,
+)
 from latens.utils.validation import check_positive
 
 ACTIVE = 0.01
@@ -37,6 +47,9 @@ class Evaluation:
         given: what of a row is given and not modelled: where it is its "total", p(x) is p(x | its total) throughout.
         distortion: E_q[-log p(x | z)], nats an example.
         reconstruction_error: mean squared difference to E[x | z] at the posterior mean, squared units of the data.
+        column_errors: in its place of a table of several kinds, by the name of each column of numbers the root of the
+            mean squared difference, in the column's units (of dates days or seconds).
+        wrong_categories: by the name of each column of categories, or of yes and no, the share of another one.
         wrong_symbols: in its place of text, the share of places where another symbol comes back.
         k: draws an example.
         negative_elbo: distortion + rate >= -log p(x), nats an example.
@@ -58,6 +71,8 @@ class Evaluation:
     given: str | None = None
     distortion: float | None = None
     reconstruction_error: float | None = None
+    column_errors: dict[str, float] | None = None
+    wrong_categories: dict[str, float] | None = None
     wrong_symbols: float | None = None
     k: int | None = None
     negative_elbo: float | None = None
@@ -114,10 +129,9 @@ def evaluate(estimator: NeuralDensity, X: Any, y: Any = None, *, k: int | None =
     check_positive("k", k, integer=True)
     labels = y if y is not None else source.labels
     if isinstance(estimator, SemiSupervisedVAE):
-        error = estimator.reconstruction_error(source, labels).mean()
         figures = _exact(estimator, estimator.score_samples(source, k=k), source)
-        rebuilt: dict[str, Any] = {_rebuilt(estimator.schema_): float(error)}
-        return replace(figures, k=k, **rebuilt)
+        errors = estimator._map(source, labels, _Pass(estimator, k).error)
+        return replace(figures, k=k, **_rebuilt(estimator.schema_, errors))
     if not isinstance(estimator, LatentDensity):
         return _exact(estimator, estimator.score_samples(source, labels), source)
     k = estimator._draws(k)
@@ -135,9 +149,34 @@ def _exact(estimator: NeuralDensity, scores: np.ndarray, source: Source) -> Eval
     return Evaluation(len(scores), measure, **_likelihood(scores, size), perplexity=perplexity(scores, size))
 
 
-def _rebuilt(schema: Schema) -> str:
-    """The name of the figure that tells how what comes back differs."""
-    return "reconstruction_error" if schema.tokens is None else "wrong_symbols"
+def _rebuilt(schema: Schema, squares: np.ndarray) -> dict[str, Any]:
+    """How what comes back differs, by the name of the figure.
+
+    Args:
+        schema: of the rows.
+        squares: what ``column_errors`` gives of a table of several kinds, else what ``squared_error`` does.
+    """
+    if schema.columns is None:
+        return {"reconstruction_error" if schema.tokens is None else "wrong_symbols": float(squares.mean())}
+    return dict(zip(("column_errors", "wrong_categories"), errors_of(schema, squares)))
+
+
+def errors_of(schema: Schema, squares: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
+    """Of columns of numbers the root of the mean; of those of categories the mean; by name, without constants.
+
+    >>> from latens.data.table import Column, schema_of
+    >>> schema = schema_of([Column("age", "real"), Column("sex", "category", categories=("F", "M"))])
+    >>> errors_of(schema, np.array([[16.0, 1.0], [4.0, 0.0], [np.nan, 0.0], [7.0, 1.0]]))
+    ({'age': 3.0}, {'sex': 0.5})
+    """
+    errors: dict[str, float] = {}
+    wrong: dict[str, float] = {}
+    for column, known in zip(schema.columns or (), (square[~np.isnan(square)] for square in squares.T)):
+        if len(known) and column.kind != "constant" and column.is_named:
+            wrong[column.name] = float(known.mean())
+        elif len(known) and column.kind != "constant":
+            errors[column.name] = float(np.sqrt(known.mean()))
+    return errors, wrong
 
 
 def entries(schema: Schema, x: Tensor) -> Tensor:
@@ -173,7 +212,7 @@ def _summary(
         "measure": "mass" if estimator.is_mass else "density",
         "given": estimator._family.given or None,
         "distortion": float(found["distortion"].mean()),
-        _rebuilt(estimator.schema_): float(found["squared_error"].mean()),
+        **_rebuilt(estimator.schema_, found["squared_error"]),
     }
     if "log_weight" not in found or not estimator.learns_density_:
         return Evaluation(**common)
@@ -213,11 +252,15 @@ class _Pass:
         ends = np.cumsum(list(self.widths.values()))
         return dict(zip(self.widths, np.split(table, ends[:-1], axis=1)))
 
+    def error(self, rows: np.ndarray, x: Tensor, context: Tensor | None) -> Tensor:
+        """How what comes back differs, ``(B, 1)``, or ``(B, d)`` of the columns of a table of several kinds."""
+        of = (self.estimator.model_, self.estimator.units_, rows, x, context)
+        return squared_error(*of)[:, None] if self.estimator.schema_.columns is None else column_errors(*of)
+
     def block(self, rows: np.ndarray, x: Tensor, context: Tensor | None) -> Tensor:
         """The terms side by side, ``(B, sum of widths)``."""
         e = self.estimator
-        error = squared_error(e.model_, e.units_, rows, x, context)
-        terms: dict[str, Tensor] = {"squared_error": error[:, None].to(x.device)}
+        terms: dict[str, Tensor] = {"squared_error": self.error(rows, x, context).to(x.device)}
         terms["entries"] = entries(e.schema_, x).double()
         if isinstance(e._family, Multinomial):
             terms["total"], terms["orders"] = _orders(x)

@@ -30,6 +30,8 @@ def nearest_records(drawn: Any, train: Any, unseen: Any, *, random_state: int = 
 
     Distances are Euclidean: numbers in standard deviations, and 1 between two categories; what is missing is the mean.
     A share far above 0.5 means that training rows were learned by heart; a share near it is no guarantee for each row.
+    Give about as many unseen rows as were trained on: of more training rows only as many are looked at, so that copies
+    of the others show less.
 
     Args:
         drawn: rows of a model.
@@ -53,26 +55,37 @@ def nearest_records(drawn: Any, train: Any, unseen: Any, *, random_state: int = 
         raise InputError("nearest_records expects three tables of the same columns.")
     rng, n = np.random.default_rng(random_state), min(len(learned), len(held))
     learned, held = (rows[rng.choice(len(rows), n, replace=False)] for rows in (learned, held))
-    spread, centre = _scales(schema, np.concatenate([learned, held]))
-    places = [_placed(schema, rows, spread, centre) for rows in (learned, held, new)]
-    near, far = (NearestNeighbors(n_neighbors=1).fit(p).kneighbors(places[2])[0][:, 0] for p in places[:2])
+    places = Places(schema, np.concatenate([learned, held]))
+    near, far = (places.nearest(new, rows) for rows in (learned, held))
     share = np.mean(near < far) + 0.5 * np.mean(near == far)
     return NearestRecords(float(share), float(np.mean(near == 0)), float(np.mean(far == 0)))
 
 
-def _scales(schema: Schema, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    known = np.where(np.isnan(rows).all(0), 0.0, rows)
-    spread = np.nanstd(known, 0)
-    return np.where(spread > 0, spread, 1.0), np.nanmean(known, 0)
+class Places:
+    """Rows as points whose distances are those of the rows: numbers in standard deviations, 1 between two categories.
 
+    Args:
+        schema: of the rows.
+        rows: ``(n, d)`` float64, whose spread is measured; what is missing is the mean.
+    """
 
-def _placed(schema: Schema, rows: np.ndarray, spread: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Rows as points whose distances are those of the rows."""
-    parts = []
-    for j in range(rows.shape[1]):
-        column = None if schema.columns is None else schema.columns[j]
-        if column is None or column.categories is None:
-            parts.append((np.where(np.isnan(rows[:, j]), centre[j], rows[:, j])[:, None] - centre[j]) / spread[j])
-        else:
-            parts.append((rows[:, j, None] == np.arange(len(column.categories))) / np.sqrt(2.0))
-    return np.concatenate(parts, 1)
+    def __init__(self, schema: Schema, rows: np.ndarray) -> None:
+        known = np.where(np.isnan(rows).all(0), 0.0, rows)
+        spread = np.nanstd(known, 0)
+        self.schema, self.centre, self.spread = schema, np.nanmean(known, 0), np.where(spread > 0, spread, 1.0)
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """The points, ``(n, D)``."""
+        parts = []
+        for j in range(rows.shape[1]):
+            column = None if self.schema.columns is None else self.schema.columns[j]
+            if column is None or column.categories is None:
+                filled = np.where(np.isnan(rows[:, j]), self.centre[j], rows[:, j])
+                parts.append((filled[:, None] - self.centre[j]) / self.spread[j])
+            else:
+                parts.append((rows[:, j, None] == np.arange(len(column.categories))) / np.sqrt(2.0))
+        return np.concatenate(parts, 1)
+
+    def nearest(self, rows: np.ndarray, among: np.ndarray) -> np.ndarray:
+        """How far each row lies from the nearest of the others, ``(n,)``."""
+        return NearestNeighbors(n_neighbors=1).fit(self(among)).kneighbors(self(rows))[0][:, 0]

@@ -111,8 +111,8 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         """How many numbers ``transform`` gives for a row."""
 
     @abstractmethod
-    def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:
-        """What ``inverse_transform`` gives, in the model's units."""
+    def _decoded(self, z: Tensor, context: Tensor | None) -> np.ndarray:
+        """What ``inverse_transform`` gives, as rows of numbers."""
 
     @property
     @abstractmethod
@@ -289,7 +289,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             z = torch.from_numpy(points[start : start + size]).to(self._device)
             beside = None if context is None else torch.from_numpy(context[start : start + size]).to(self._device)
             with torch.inference_mode():
-                out.append(self.units_.inverse(self._decoded(z, beside)))
+                out.append(self._decoded(z, beside))
         return self._told(np.concatenate(out))
 
     def _told(self, rows: np.ndarray) -> Any:
@@ -306,12 +306,12 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             random_state: a seed; None for the estimator's own.
             y: what to condition on: a class for all, or one each.
         """
-        return self._sample(n_samples, random_state, y, self._drawn)
+        return self._sample(
+            n_samples, random_state, y, lambda n, beside: self.units_.inverse(self._drawn(n, beside), drawn=True)
+        )
 
-    def _sample(
-        self, n: int, random_state: Any, y: Any, draw: Callable[[int, Tensor | None], Tensor], *, drawn: bool = True
-    ) -> Any:
-        """``draw(rows, context)`` block by block, as rows of the user's."""
+    def _sample(self, n: int, random_state: Any, y: Any, draw: Callable[[int, Tensor | None], np.ndarray]) -> Any:
+        """``draw(rows, context)`` block by block, in what held the rows fitted."""
         check_is_fitted(self)
         if not isinstance(n, (int, np.integer)) or n < 1:
             raise InputError(f"sample expects a whole number of rows >= 1; got {n!r}.")
@@ -322,7 +322,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             for start in range(0, n, self._block):
                 end = min(start + self._block, n)
                 beside = None if context is None else torch.from_numpy(context[start:end]).to(self._device)
-                parts.append(self.units_.inverse(draw(end - start, beside), drawn=drawn))
+                parts.append(draw(end - start, beside))
         told = self._told(rows := np.concatenate(parts))
         return framed(self._frame, rows) if told is rows else told
 

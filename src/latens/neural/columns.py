@@ -12,6 +12,7 @@ from torch.nn.functional import one_hot
 from latens.data import Schema, Source
 from latens.data.columns import Column
 from latens.distributions import Categorical, Distribution, Family, MixtureOf, Product, Spline
+from latens.distributions.product import Columns
 from latens.models.flow import normalising
 from latens.neural.cells import Cells, cells, rare
 from latens.neural.units import Units, sample_of, units_for
@@ -139,6 +140,29 @@ class TableUnits(Units):
             values = self._inside(place) if drawn else self.centres.gather(1, place)
             entries = entries.index_copy(1, self.binned, values.mT)
         return entries
+
+    def located(self, p: Distribution) -> np.ndarray:
+        """E[x | z] of numbers in cells, what stands in the middle for those made normal, the most probable category."""
+        entries = self._entries(p.location.double(), drawn=False)
+        if isinstance(p, Columns):
+            numbers = [j for j in self.binned.tolist() if self.columns[j].categories is None]
+            entries[:, numbers] = p.expected(self._means)[:, numbers]
+        return self._rows(entries.cpu().numpy(), False)
+
+    @property
+    def _means(self) -> list[Tensor | None]:
+        """Of each number in cells the mean of what the model tells as one, ``(n,)``; None of other columns."""
+        found: list[Tensor | None] = [None] * len(self.columns)
+        for j, start, centre in zip(self.binned.tolist(), self.starts, self.centres):
+            if self.columns[j].categories is None:
+                start, centre = start[start.isfinite()], centre[start.isfinite()]
+                told = start.floor()
+                share = torch.minimum(torch.cat([start[1:], told[-1:] + 1]), told + 1) - start
+                inside = told >= 0
+                sums = torch.zeros(2, int(told[-1]) + 1, dtype=torch.float64, device=start.device)
+                sums = sums.index_add(1, told[inside].long(), torch.stack([share * centre, share])[:, inside])
+                found[j] = sums[0] / sums[1]
+        return found
 
     def moments(self, p: Distribution) -> Tensor:
         """Of one draw of p the numbers in the user's units, and of each category a unit vector."""

@@ -122,5 +122,5 @@ class Flow(ExplicitDensity):
         """f(x) of each row, ``(n, columns)``: independent standard normal numbers, as far as the flow fits the data."""
         return self._map(X, y, lambda rows, x, beside: self._density(beside).to_base(self.units_(x))[0])
 
-    def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:
-        return self._density(context).from_base(z)[0]
+    def _decoded(self, z: Tensor, context: Tensor | None) -> np.ndarray:
+        return self.units_.inverse(self._density(context).from_base(z)[0])

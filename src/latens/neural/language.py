@@ -128,5 +128,5 @@ class LanguageModel(ExplicitDensity, auto_wrap_output_keys=None):  # type: ignor
     def _n_features_out(self) -> int:
         raise NoCodes("A LanguageModel has no codes; use a VAE, whose transform gives one for each string.")
 
-    def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:
+    def _decoded(self, z: Tensor, context: Tensor | None) -> NoReturn:
         raise NoCodes("A LanguageModel has no codes; use a VAE, whose inverse_transform decodes them.")

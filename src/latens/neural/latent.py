@@ -20,7 +20,7 @@ from latens.data import Schema, Source
 from latens.density import DensityEstimator
 from latens.density.tables import framed
 from latens.distributions import Distribution, Family, noise, standard_normal
-from latens.models import FittedDistribution, Model, Reprised, check_spaces, clamp, encode, locate, sample
+from latens.models import FittedDistribution, Model, Reprised, check_spaces, clamp, encode, sample
 from latens.neural import defaults
 from latens.neural.base import Defaults, Network, NeuralDensity
 from latens.neural.codes import check_places
@@ -28,7 +28,7 @@ from latens.neural.completion import check_factorises
 from latens.neural.given import conditional_draws, row_of
 from latens.neural.progress import active_units
 from latens.neural.rows import seed_of
-from latens.neural.scoring import seen, squared_error
+from latens.neural.scoring import rebuilt, seen, squared_error
 from latens.neural.task import Task
 from latens.nn import Site
 from latens.utils.errors import InputError
@@ -224,8 +224,8 @@ class LatentDensity(NeuralDensity):
 
         return self._map(X, y, codes).reshape(-1, *self._latent_shape)
 
-    def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:
-        return self.model_(clamp(self._cut(z)), context=context).location
+    def _decoded(self, z: Tensor, context: Tensor | None) -> np.ndarray:
+        return self.units_.located(self.model_(clamp(self._cut(z)), context=context))
 
     def reconstruct(self, X: Any, y: Any = None) -> Any:
         """E[x | z] at the posterior mean of each row, what passes through the latent space; of text, strings.
@@ -233,12 +233,10 @@ class LatentDensity(NeuralDensity):
         A string is written greedily: the most probable symbol after those written.
         """
 
-        def rebuilt(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
-            u, observed, _ = seen(self.units_, x)
-            means = locate(self.model_, u, observed=observed, context=beside)[1].location
-            return torch.from_numpy(self.units_.inverse(means))
+        def back(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
+            return torch.from_numpy(rebuilt(self.model_, self.units_, x, beside))
 
-        return self._told(self._map(X, y, rebuilt))
+        return self._told(self._map(X, y, back))
 
     def reconstruction_error(self, X: Any, y: Any = None) -> np.ndarray:
         """The mean squared difference of a row to its reconstruction, of what is observed, ``(n,)`` squared units."""
@@ -277,13 +275,13 @@ class LatentDensity(NeuralDensity):
             return self._sample_given(n_samples, random_state, y, given, k)
         of = None if totals is None else iter(_totals(totals, n_samples, self._family))
 
-        def draw(n: int, beside: Tensor | None) -> Tensor:
+        def draw(n: int, beside: Tensor | None) -> np.ndarray:
             p = self._generate(n, beside)
             if of is not None:
                 p = p.of_total(torch.tensor(list(islice(of, n)), device=self._device))  # type: ignore[attr-defined]
-            return p.location if mean else p.sample()
+            return self.units_.located(p) if mean else self.units_.inverse(p.sample(), drawn=True)
 
-        return self._sample(n_samples, random_state, y, draw, drawn=not mean)
+        return self._sample(n_samples, random_state, y, draw)
 
     def _sample_given(self, n: int, random_state: Any, y: Any, given: Any, k: int | None) -> Any:
         """Draws of p(x | given)."""

@@ -133,16 +133,34 @@ def squared_error(model: Model, units: Units, rows: np.ndarray, tensor: Tensor, 
 
     Of strings it is the share of places where another symbol comes back, up to the end of the longer of the two.
     """
-    x, observed, _ = seen(units, tensor)
-    rebuilt = units.inverse(locate(model, x, observed=observed, context=context)[1].location)
+    back = rebuilt(model, units, tensor, context)
     if units.schema.tokens is not None:
-        filled = (rows != 0) | (rebuilt != 0)
-        return torch.from_numpy((rows != rebuilt).sum(1) / filled.sum(1).clip(1))
-    difference = (rows.astype(np.float64) - rebuilt.astype(np.float64)).reshape(len(rows), -1)
-    if observed is None:
-        return torch.from_numpy(np.square(difference).mean(1))
+        filled = (rows != 0) | (back != 0)
+        return torch.from_numpy((rows != back).sum(1) / filled.sum(1).clip(1))
+    difference = (rows.astype(np.float64) - back.astype(np.float64)).reshape(len(rows), -1)
     known = (~np.isnan(difference)).sum(1).clip(1)
     return torch.from_numpy(np.nansum(np.square(difference), 1) / known)
+
+
+def column_errors(model: Model, units: Units, rows: np.ndarray, tensor: Tensor, context: Tensor | None) -> Tensor:
+    """(x_j - E[x_j | z])^2 of each column at the posterior mean of z, ``(B, d)``, NaN where it is missing.
+
+    Of categories, and of yes and no, it is 1 where another one comes back.
+    """
+    return torch.from_numpy(square(units.schema, rows, rebuilt(model, units, tensor, context)))
+
+
+def rebuilt(model: Model, units: Units, tensor: Tensor, context: Tensor | None) -> np.ndarray:
+    """What passes through the latent space, in the user's rows: E[x | z] at the posterior mean of z."""
+    x, observed, _ = seen(units, tensor)
+    return units.located(locate(model, x, observed=observed, context=context)[1])
+
+
+def square(schema: Schema, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The squared difference of each entry ``(n, d)``, NaN where it is missing; 1 between two categories."""
+    out = np.square(rows.astype(np.float64) - others.astype(np.float64))
+    named = [column.is_named for column in schema.columns or ()]
+    return np.where(np.array(named) & (out > 0), 1.0, out) if named else out
 
 
 def log_likelihood(

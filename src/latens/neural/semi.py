@@ -218,12 +218,12 @@ class SemiSupervisedVAE(LatentDensity):
 
         return self._map(X, y, codes)
 
-    def _decoded(self, z: Tensor, context: Tensor | None) -> Tensor:
+    def _decoded(self, z: Tensor, context: Tensor | None) -> np.ndarray:
         if context is None:
             raise InputError(
                 f"What a latent point decodes to depends on y: give one of {list(self.condition_.classes)}."
             )
-        return self.model_(clamp([context, z]), context=context).mean
+        return self.units_.located(self.model_(clamp([context, z]), context=context))
 
     def _context(self, y: Any, n: int) -> np.ndarray | None:
         return None if y is None else self.condition_.encode(y, n)

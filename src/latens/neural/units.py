@@ -109,6 +109,10 @@ class Units(nn.Module):
         rows = self.real(x, drawn=drawn)
         return rows if self.schema.counts and not drawn else self._as_given(rows)
 
+    def located(self, p: Distribution) -> np.ndarray:
+        """The one row that stands for each p(x | z), E[x | z] but for what is no number, as ``inverse`` gives rows."""
+        return self.inverse(p.location)
+
     def real(self, x: Tensor, *, drawn: bool = False) -> np.ndarray:
         """As ``inverse``, in double precision whatever the type of the data."""
         x = x.detach().double()
