@@ -12,7 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import latens
-from latens.cli.report import charts
+from latens.cli.report import charts, columns
 from latens.cli.report.pictures import figure, pixels
 from latens.data import load
 from latens.neural.rows import split
@@ -135,7 +135,7 @@ def heights(svg, cls):
 
 def test_histogram_bars_are_shares():
     data = np.repeat([0.0, 1.0, 2.0], [10, 30, 60])
-    drawn = charts.histogram(data, data, "about")
+    drawn = columns.histogram(data, data, "about")
     bars = heights(drawn, "bar data")
     assert bars[:3] / bars.sum() == pytest.approx([0.1, 0.3, 0.6], abs=0.01)
 
@@ -144,7 +144,7 @@ def test_histogram_bars_are_shares():
     "data", [np.zeros(5), np.r_[np.zeros(999), 1e6], np.array([1e-300, 2e-300]), np.arange(1000.0) ** 5]
 )
 def test_a_histogram_of_anything_is_drawn(data):
-    drawn = charts.histogram(data, np.full(5, np.nan), "about")
+    drawn = columns.histogram(data, np.full(5, np.nan), "about")
     assert "nan" not in drawn
     assert "inf" not in drawn
 

@@ -14,7 +14,7 @@ from sklearn.base import is_classifier
 
 from latens.cli import summary
 from latens.cli.opened import as_rows, log_likelihoods, table
-from latens.cli.study import FOLDS, MAP_ROWS, Picture, Study, judged_rows, some
+from latens.cli.study import FOLDS, MAP_ROWS, Picture, Study, judged_rows, portrayed, some
 from latens.data import Schema, Source
 from latens.data.table import refuse_other_than_numbers
 from latens.density import DensityEstimator, GaussianMixture, Histogram, KernelDensity, Parametric, compare
@@ -112,6 +112,7 @@ def examine(
     condition = getattr(density, "condition_", None)
     given = {} if condition is None else {"y": condition.examples(MAP_ROWS)}
     draws = np.asarray(as_rows(density, density.sample(MAP_ROWS, 0, **given)))
+    data = shown.take(np.arange(len(shown)))
     return Study(
         name=name,
         kind=type(density).__name__,
@@ -121,12 +122,13 @@ def examine(
         n=len(source),
         schema=source.schema,
         history=density.history_.rows if isinstance(density, NeuralDensity) else [],
-        data=shown.take(np.arange(len(shown))),
+        data=data,
         draws=draws,
         pictures=_pictures(density, table(shown)) if source.schema.kind == "table" and not given else [],
         compared=compared or [],
         notes=source.notes,
         skipped=source.skipped,
+        portrait=portrayed(density, source, data, draws, split),
     )
 
 

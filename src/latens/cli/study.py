@@ -10,7 +10,9 @@ from torch import nn
 
 from latens.cli import summary
 from latens.cli.opened import as_rows, unframed
+from latens.cli.portrait import Portrait, portrait
 from latens.data import LogMel, Schema, Source, Subset
+from latens.density import DensityEstimator
 from latens.metrics import top_words
 from latens.metrics.evaluate import evaluate
 from latens.neural import AutoEncoder, LatentDensity, NeuralDensity
@@ -20,6 +22,8 @@ FOLDS = 5
 """Of cross-validation."""
 PAIRS, SAMPLES, DRAWS, MAP_ROWS, TRAVERSED, BAGS = 32, 64, 64, 2000, 8, 8
 REACH, STEPS, CELLS = 2.5, 11, 14
+RECORDS = 5000
+"""Rows of a table, and as many drawn ones, whose columns are compared."""
 TOP_WORDS = 12
 BETWEEN = 7
 """Strings between two, those included."""
@@ -105,6 +109,7 @@ class Study:
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     topics: list[list[str]] = field(default_factory=list)
+    portrait: Portrait | None = None
 
 
 def examine(estimator: LatentDensity, source: Source, name: str, *, split: bool = True) -> Study:
@@ -122,6 +127,10 @@ def examine(estimator: LatentDensity, source: Source, name: str, *, split: bool 
     means, draws = _drawn(estimator, source.schema)
     text, rebuilt = source.schema.tokens is not None, estimator.reconstruct(shown)
     placed = some(source, MAP_ROWS)
+    data = rows
+    if source.schema.kind == "table":
+        records = some(source, RECORDS)
+        data = records.take(np.arange(len(records)))
     return Study(
         name=name,
         kind=type(estimator).__name__,
@@ -139,10 +148,11 @@ def examine(estimator: LatentDensity, source: Source, name: str, *, split: bool 
         labels=placed.labels,
         traversals=_traversals(estimator, source, placed, shown),
         between=_between(estimator, shown) if text else [],
-        data=placed.take(np.arange(len(placed))) if source.schema.kind == "table" else rows,
+        data=data,
         notes=source.notes,
         skipped=source.skipped,
         topics=_topics(estimator),
+        portrait=portrayed(estimator, source, data, draws, split),
     )
 
 
@@ -151,6 +161,15 @@ def _topics(estimator: LatentDensity) -> list[list[str]]:
     if estimator.schema_.kind != "words" or estimator._family.given != "total" or estimator.condition_ is not None:
         return []
     return [list(map(str, words)) for words in top_words(estimator, TOP_WORDS)]
+
+
+def portrayed(
+    estimator: DensityEstimator, source: Source, data: np.ndarray, draws: np.ndarray | None, split: bool
+) -> Portrait | None:
+    """What there is to see of a table of which rows can be drawn."""
+    if source.schema.kind != "table" or draws is None:
+        return None
+    return portrait(estimator, source, data, draws, split)
 
 
 def judged_rows(estimator: NeuralDensity, source: Source, split: bool) -> tuple[Source, str]:
@@ -202,7 +221,7 @@ def _drawn(estimator: LatentDensity, schema: Schema) -> tuple[np.ndarray | None,
     if isinstance(estimator, AutoEncoder) and not hasattr(estimator, "prior_"):
         return None, None
     few = BAGS if schema.kind == "words" else SAMPLES if schema.tokens is not None else None
-    n = few or (_fitting(schema, SAMPLES) if schema.axes else MAP_ROWS)
+    n = few or (_fitting(schema, SAMPLES) if schema.axes else RECORDS if schema.kind == "table" else MAP_ROWS)
     y = None if estimator.condition_ is None else estimator.condition_.examples(n)
     seed = estimator.seed_
     means, draws = (as_rows(estimator, estimator.sample(n, seed, y=y, mean=mean)) for mean in (True, False))

@@ -35,14 +35,17 @@ class Axes:
         low, high = self.y
         return self.base - (y - low) / ((high - low) or 1.0) * (self.base - self.top)
 
-    def begin(self, about: str, x_name: str, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> list[str]:
-        """The opening tag, the horizontal rules and the names."""
+    def begin(
+        self, about: str, x_name: str, x_ticks: Sequence[float], y_ticks: Sequence[float], x_words: Sequence[str] = ()
+    ) -> list[str]:
+        """The opening tag, the horizontal rules and the names; numbers stand at the ticks, or words where given."""
         box = f"0 0 {self.width:g} {self.height:g}"
         parts = [f'<svg viewBox="{box}" role="img" aria-label="{escape(about)}">']
         for y in y_ticks:
             parts.append(f'<path class=rule d="M{self.left:g} {self.py(y):.1f}H{self.width - self.right:g}"/>')
             parts.append(words(self.left - 8, self.py(y) + 3.5, short(y), "end"))
-        parts += [words(self.px(x), self.base + 16, short(x)) for x in x_ticks]
+        names = x_words or [short(x) for x in x_ticks]
+        parts += [words(self.px(x), self.base + 16, name) for x, name in zip(x_ticks, names)]
         parts.append(words((self.left + self.width - self.right) / 2, self.height - 2, x_name))
         return parts
 
@@ -68,10 +71,11 @@ def ticks(low: float, high: float, about: int) -> list[float]:
 def short(value: float) -> str:
     """A number in a few characters.
 
-    >>> short(12000.0), short(0.25), short(-3.0)
-    ('12k', '0.25', '−3')
+    >>> short(12000.0), short(0.25), short(-3.0), short(2.5e6)
+    ('12k', '0.25', '−3', '2.5M')
     """
-    text = f"{value / 1000:g}k" if abs(value) >= 10000 else f"{value:g}"
+    large = abs(value)
+    text = f"{value / 1e6:g}M" if large >= 1e6 else f"{value / 1000:g}k" if large >= 10000 else f"{value:g}"
     return text.replace("-", "−")
 
 
@@ -159,34 +163,3 @@ def scatter(
         cls = f"g{group}" if group >= 0 else "grey"
         parts.append(f'<path class="dot {cls}" stroke-width={width:g} d="{"".join(dots)}"/>')
     return "".join(parts) + "</svg>"
-
-
-def histogram(data: np.ndarray, model: np.ndarray, about: str) -> str:
-    """The data as bars and the model's draws as a line: the share of each bin."""
-    edges = _edges(data)
-    share = np.histogram(data, edges)[0] / max(len(data), 1)
-    other = np.histogram(model[np.isfinite(model)], edges)[0] / max(len(model), 1)
-    top = 1.1 * float(max(share.max(), other.max(), 1e-9))
-    axes = Axes((float(edges[0]), float(edges[-1])), (0.0, top), width=300, height=170, left=10)
-    parts = axes.begin(about, "", ticks(*axes.x, 4), [])
-    parts.append(f'<path class=rule d="M{axes.left:g} {axes.base:g}H{axes.width - axes.right:g}"/>')
-    outline = [f"M{axes.px(edges[0]):.1f} {axes.base:g}"]
-    for left, right, value, drawn in zip(edges[:-1], edges[1:], share, other):
-        a, b = axes.px(left), axes.px(right)
-        shape = f"M{a + 0.4:.1f} {axes.base:g}V{axes.py(value):.1f}H{b - 0.4:.1f}V{axes.base:g}z"
-        parts.append(f'<path class="bar data" d="{shape}"/>')
-        outline.append(f"L{a:.1f} {axes.py(drawn):.1f}H{b:.1f}")
-    parts.append(f'<path class="line model" d="{"".join(outline)}V{axes.base:g}"/>')
-    return "".join(parts) + "</svg>"
-
-
-def _edges(data: np.ndarray) -> np.ndarray:
-    """A bin for each value where there are few, else 28 over all but the farthest."""
-    values = np.unique(data)
-    low, high = np.quantile(data, [0.002, 0.998])
-    if len(values) == 1:
-        return np.linspace(low - 0.5, low + 0.5, 12)
-    step = float(np.diff(values).min())
-    if len(values) <= 25 and (values[-1] - values[0]) / step <= 40:
-        return np.arange(values[0] - step / 2, values[-1] + step, step)
-    return np.linspace(low, high, 29) if high > low else np.linspace(values[0], values[-1], 29)

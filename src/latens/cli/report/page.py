@@ -12,11 +12,11 @@ from latens.cli.report.sections import (
     figure_cards,
     latent_map,
     learning,
-    marginals,
     notes,
     rates,
     settings_table,
 )
+from latens.cli.report.tables import associations, marginals, nearest, told
 from latens.cli.report.texts import written
 from latens.cli.report.traces import listen, traces, walks
 from latens.cli.study import Study
@@ -33,6 +33,9 @@ SECTIONS = (
     drawings,
     comparison,
     marginals,
+    associations,
+    told,
+    nearest,
     learning,
     latent_map,
     rates,

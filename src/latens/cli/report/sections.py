@@ -1,4 +1,4 @@
-"""Sections that images and tables share: figures, learning, the latent map, rates, marginals, settings."""
+"""Sections that images and tables share: figures, learning, the latent map, rates, settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from latens.cli.summary import compared_words, judged, most_information
 
 COLOURS = 10
 """Classes that get a colour of their own; the rest is grey."""
-COLUMNS = 6
 CARRIES = 0.01
 
 
@@ -163,26 +162,6 @@ def rates(study: Study) -> str:
     )
     chart = charts.bars(some, list(map(str, order)), "latent dimension", "rate per dimension in nats", CARRIES)
     return section("Where the information sits", lead, chart)
-
-
-def marginals(study: Study) -> str:
-    """Columns of the data and of draws from the model."""
-    if study.schema.kind != "table" or study.draws is None or study.pictures:
-        return ""
-    names = study.schema.features or tuple(f"column {i}" for i in range(study.schema.size))
-    lead = "Each column of the data, and of rows drawn from the model: the line should follow the bars."
-    if study.schema.size > COLUMNS:
-        lead += f" The first {COLUMNS} of {study.schema.size} columns."
-    panels = []
-    for i, name in enumerate(names[:COLUMNS]):
-        column = study.data[:, i].astype(float)
-        column = column[~np.isnan(column)]
-        if not len(column):
-            continue
-        chart = charts.histogram(column, study.draws[:, i].astype(float), name)
-        panels.append(f"<figure class=panel><figcaption><b>{escape(name)}</b></figcaption>{chart}</figure>")
-    shown = key(("data", "data"), ("model", "draws from the model"))
-    return section("Data and draws", lead, shown, f"<div class=panels>{''.join(panels)}</div>")
 
 
 def drawings(study: Study) -> str:
