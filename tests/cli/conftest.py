@@ -1,9 +1,6 @@
 """One small run that the tests of the tool share."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -74,13 +71,12 @@ def ask(call):
     return ask
 
 
-@pytest.fixture(scope="session")
-def shell():
-    """Runs a command line in a process of its own."""
+@pytest.fixture
+def shell(fork):
+    """Runs a command line in a process of its own: (status, stdout, stderr)."""
 
-    def shell(*argv, **options):
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-        command = [sys.executable, "-c", "from latens.cli import main; raise SystemExit(main())", *map(str, argv)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, **options)
+    def shell(*argv):
+        child = fork("from latens.cli import main; raise SystemExit(main())", *argv, COLUMNS="200")
+        return (child.wait(), *child.said())
 
     return shell

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -180,14 +177,3 @@ def test_what_cannot_be_drawn_is_said_in_one_line(what):
     with pytest.raises(InputError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
-
-
-def test_pyplot_stays_untouched(tmp_path):
-    code = (
-        "import sys, latens; latens.Histogram().fit([[0.0], [1.0]]).plot([[0.0]]).savefig(sys.argv[1]); "
-        "print('matplotlib.pyplot' in sys.modules, 'torch' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "a.png")], capture_output=True, text=True, check=False
-    )
-    assert done.stdout == "False False\n", done.stderr

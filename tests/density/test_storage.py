@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -67,13 +65,6 @@ def test_names_of_columns_are_kept(tmp_path):
 def test_notes_lie_beside_it(tmp_path):
     save(Histogram(3).fit([[0.0], [1.0]]), tmp_path / "h", {"made of": "two rows"})
     assert load_tensors(tmp_path / "h")[1]["made of"] == "two rows"
-
-
-def test_loading_needs_no_torch(tmp_path):
-    Histogram(3).fit([[0.0], [1.0]]).save(tmp_path / "h")
-    code = f"import sys, latens; latens.load({str(tmp_path / 'h')!r}).sample(3); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
 
 
 def test_only_what_is_fitted_is_saved(tmp_path):

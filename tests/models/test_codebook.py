@@ -1,10 +1,6 @@
 """Codebooks: against k-means by loops, sums over all codes, and gradients by hand."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -192,26 +188,11 @@ print(json.dumps(out))
 """
 
 
-def _said():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = str(s.getsockname()[1])
-    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", SCRIPT],
-            env={**os.environ, **group, "RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    return [json.loads(process.communicate(timeout=300)[0]) for process in processes]
-
-
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
-def test_the_codebooks_of_several_processes_are_one_and_follow_all_rows():
-    first, second = _said()
+def test_the_codebooks_of_several_processes_are_one_and_follow_all_rows(group):
+    processes = group(2, SCRIPT)
+    assert [process.wait() for process in processes] == [0, 0]
+    first, second = (json.loads(process.said()[0]) for process in processes)
     assert first == second
     x = rows()
     alone = Codebook(torch.cat([x[:3], x[:1] + 99.0]), 0.9, 0.0)

@@ -1,6 +1,6 @@
 import json
-import subprocess
-import sys
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -33,7 +33,6 @@ def loss(batch, progress):
     return {"loss": error.mean(), "each": error.mean(0)}
 
 recipe = Recipe(6, 8, Cosine(0.01, warmup=0.1), ema=0.9, patience=4, precision="float32", seed=2)
-print("ready", flush=True)
 history = minimise(net, loss, ResidentBatches(x), recipe, held_out=ResidentBatches(x[:40]),
                    checkpoint=__import__("pathlib").Path(checkpoint))
 rows = [[v for k, v in row.items() if k not in ("seconds", "each", "held_out_each")] for row in history.rows]
@@ -41,37 +40,31 @@ torch.save({"net": net.state_dict(), "rows": torch.tensor(rows, dtype=torch.floa
 """
 
 
-def _start(folder, name, pause):
-    arguments = [str(folder / f"{name}.safetensors"), str(folder / f"{name}.pt"), str(pause)]
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stdout=subprocess.PIPE)
-    process.stdout.readline()
-    return process
+def test_killed_at_any_moment_and_resumed_gives_the_same_bits(fork, tmp_path):
+    def start(name, pause):
+        return fork(SCRIPT, tmp_path / f"{name}.safetensors", tmp_path / f"{name}.pt", pause)
 
-
-def test_killed_at_any_moment_and_resumed_gives_the_same_bits(tmp_path):
-    whole = _start(tmp_path, "whole", 0.0)
+    whole = start("whole", 0.0)
     positions = []
     for steps in (20, 33, 12):
-        with _start(tmp_path, "killed", 0.002) as process:
-            for _ in range(steps):
-                assert process.stdout.readline() == b"step\n"
-            process.kill()
+        killed = start("killed", 0.002)
+        while killed.said()[0].count("step\n") < steps:
+            time.sleep(0.001)
+        killed.send_signal(signal.SIGKILL)
+        assert killed.wait() == -signal.SIGKILL
         position = json.loads(load_tensors(tmp_path / "killed.safetensors")[1]["position"])
         positions.append((position["epoch"], position["step"]))
     assert len(set(positions)) == 3
     assert any(step for _, step in positions)
     assert not (tmp_path / "killed.pt").exists()
     (tmp_path / ".killed-0123abcd.safetensors").write_bytes(b"half")
-    last = _start(tmp_path, "killed", 0.0)
-    assert (last.wait(), whole.wait()) == (0, 0)
+    assert (start("killed", 0.0).wait(), whole.wait()) == (0, 0)
     assert {item.name for item in tmp_path.iterdir()} == {
         "whole.safetensors",
         "whole.pt",
         "killed.safetensors",
         "killed.pt",
     }
-    last.stdout.close()
-    whole.stdout.close()
     expected, resumed = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "killed"))
     assert torch.equal(expected["rows"], resumed["rows"])
     assert all(torch.equal(value, resumed["net"][name]) for name, value in expected["net"].items())

@@ -1,8 +1,4 @@
 import json
-import os
-import socket
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -47,24 +43,21 @@ json.dump({"weights": weights, "rows": rows, "each": each, "stopped": history.st
 """
 
 
-def _port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return str(s.getsockname()[1])
+@pytest.fixture
+def run(fork, group, tmp_path):
+    """Starts the script in one or several processes: they, and the files they write."""
 
+    def run(kind, world, *arguments):
+        out = tmp_path / f"{kind}{world}-"
+        processes = group(world, SCRIPT, kind, out, *arguments) if world > 1 else [fork(SCRIPT, kind, out)]
+        return processes, [f"{out}{rank}" for rank in range(world)]
 
-def _run(tmp_path, kind, world, *arguments):
-    out, port, processes = tmp_path / f"{kind}{world}-", _port(), []
-    for rank in range(world):
-        group = {"RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        environment = {**os.environ, **(group if world > 1 else {}), "GLOO_SOCKET_IFNAME": "lo"}
-        processes.append(subprocess.Popen([sys.executable, "-c", SCRIPT, kind, str(out), *arguments], env=environment))
-    return processes, [f"{out}{rank}" for rank in range(world)]
+    return run
 
 
 def _results(run):
     processes, files = run
-    assert [p.wait(timeout=60) for p in processes] == [0] * len(processes)
+    assert [p.wait() for p in processes] == [0] * len(processes)
     results = []
     for file in files:
         with open(file) as stream:
@@ -72,8 +65,8 @@ def _results(run):
     return results
 
 
-def test_two_processes_learn_what_one_does(tmp_path):
-    single, pair = _run(tmp_path, "plain", 1), _run(tmp_path, "plain", 2)
+def test_two_processes_learn_what_one_does(run):
+    single, pair = run("plain", 1), run("plain", 2)
     (one,), (first, second) = _results(single), _results(pair)
     assert first["weights"] == second["weights"]
     torch.testing.assert_close(torch.tensor(first["weights"]), torch.tensor(one["weights"]), rtol=1e-6, atol=1e-7)
@@ -82,18 +75,18 @@ def test_two_processes_learn_what_one_does(tmp_path):
     assert first["events"] > 0 == second["events"]
 
 
-def test_processes_recover_together(tmp_path):
-    broken = _results(_run(tmp_path, "nan", 2))
+def test_processes_recover_together(run):
+    broken = _results(run("nan", 2))
     assert broken[0]["weights"] == broken[1]["weights"]
     assert [len(r["rows"]) for r in broken] == [5, 5]
     assert len(broken[0]["recovered"]) == 1
 
 
-def test_processes_that_were_killed_go_on_with_the_same_bits(tmp_path):
-    whole, stopped = _run(tmp_path, "noise", 2), _run(tmp_path, "stop", 2, str(tmp_path / "c.safetensors"))
-    assert [p.wait(timeout=60) for p in stopped[0]] == [0, 0]
+def test_processes_that_were_killed_go_on_with_the_same_bits(run, tmp_path):
+    whole, stopped = run("noise", 2), run("stop", 2, tmp_path / "c.safetensors")
+    assert [p.wait() for p in stopped[0]] == [0, 0]
     first, second = _results(whole)
     assert load_tensors(tmp_path / "c.safetensors")[1]["position"].startswith('{"epoch": 2, "step": 3,')
-    again = _results(_run(tmp_path, "noise", 2, str(tmp_path / "c.safetensors")))
+    again = _results(run("noise", 2, tmp_path / "c.safetensors"))
     assert again[0]["weights"] == first["weights"] == second["weights"]
     assert again[0]["rows"] == first["rows"]

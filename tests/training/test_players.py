@@ -1,10 +1,7 @@
 """Several players against loops written by hand."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -263,26 +260,13 @@ json.dump({"u": game.u.tolist(), "v": game.v.tolist(), "rows": rows, "reduced": 
 """
 
 
-def start(out, world):
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = str(s.getsockname()[1])
-    processes = []
-    for rank in range(world):
-        group = {"RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        environment = {**os.environ, **group, "GLOO_SOCKET_IFNAME": "lo"}
-        command = [sys.executable, "-c", SCRIPT, str(out), os.path.dirname(__file__)]
-        processes.append(subprocess.Popen(command, env=environment))
-    return processes
-
-
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
-def test_two_processes_average_every_player_s_gradient(tmp_path):
-    running = start(tmp_path / "two-", 2)
+def test_two_processes_average_every_player_s_gradient(group, tmp_path):
+    running = group(2, SCRIPT, tmp_path / "two-", Path(__file__).parent)
     game = Game()
     players = [Player("first", [game.u], steps=2), Player("second", [game.v])]
     rows = minimise(game, game.both, ResidentBatches(X), RECIPE, players=players).rows
-    assert [p.wait(timeout=60) for p in running] == [0, 0]
+    assert [p.wait() for p in running] == [0, 0]
     first, second = (json.loads((tmp_path / name).read_text()) for name in ("two-0", "two-1"))
     one = {"u": game.u.tolist(), "v": game.v.tolist(), "rows": [[row["first"], row["second"]] for row in rows]}
     assert (first["u"], first["v"]) == (second["u"], second["v"])
