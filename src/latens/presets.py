@@ -28,6 +28,7 @@ from latens.models import (
     NormalizingFlow,
     PlanarFlow,
     RadialFlow,
+    Riemannian,
     StandardPoincare,
     SylvesterFlow,
     UniformSphere,
@@ -220,6 +221,11 @@ def coupling_flow_vae(transforms: int = 2, **settings: Any) -> VAE:
 def hamiltonian_vae(steps: int = 3, **settings: Any) -> VAE:
     """Caterini, Doucet and Sejdinovic, *Hamiltonian variational auto-encoder*, 2018."""
     return VAE(**{"posterior": Hamiltonian(steps=steps), **settings})
+
+
+def riemannian_vae(steps: int = 3, **settings: Any) -> VAE:
+    """Chadebec, Mantoux and Allassonniere, *Geometry-aware Hamiltonian variational auto-encoder*, 2020."""
+    return VAE(**{"posterior": Hamiltonian(steps=steps, metric=Riemannian()), **settings})
 
 
 def categorical_vae(classes: int = 10, temperature: float = 0.5, **settings: Any) -> VAE:

@@ -13,6 +13,7 @@ from latens.models.conditional import CausalDistribution, Conditional, Condition
 from latens.models.draw import Draw, Latent, draw
 from latens.models.fitted import FittedDistribution, Reprised
 from latens.models.flow import Explicit, NormalizingFlow
+from latens.models.geometry import Riemannian
 from latens.models.hamiltonian import Hamiltonian
 from latens.models.handlers import check_spaces, clamp, encode, locate, sample
 from latens.models.hierarchical import ConvLadder, Hierarchical, Hierarchy, Ladder
@@ -61,6 +62,7 @@ __all__ = [
     "PosteriorFlow",
     "RadialFlow",
     "Reprised",
+    "Riemannian",
     "SemiSupervised",
     "StandardNormal",
     "StandardPoincare",

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from latens.distributions import REAL, Distribution, Family, Normal, noise
 from latens.distributions.bounds import bounded
 from latens.models.conditional import ConditionalDistribution, NetworkDistribution
+from latens.models.geometry import ExemplarMetric, Flat, Geometry, Riemannian, held
 from latens.models.wrapped import Wrapped
 from latens.nn import Site, Spec
 from latens.utils.errors import InputError
@@ -28,10 +29,10 @@ Shape = tuple[int, ...]
 TEMPERINGS = ("fixed", "free", "none")
 COOLEST = 3.0
 """-log sqrt(beta_0) is at most so much: momenta begin at most e^3 times as large as they end."""
-STRONGEST = 1000.0
-"""A force is at most so large in each dimension: steps too long for a posterior then end somewhere, and at no NaN."""
 LOGIT = 12.0
 """Within which the numbers behind step sizes and temperatures stay."""
+STRICT = 100.0
+"""Nats that a draw loses for each unit by which the equations of its steps are not solved."""
 
 
 class HamiltonianDistribution(Distribution):
@@ -39,6 +40,7 @@ class HamiltonianDistribution(Distribution):
 
     The log density that comes with a draw is log q_0(z_0) + log N(rho_0; 0, I / beta_0) - log |det J| - log N(rho_K;
     0, I), log |det J| = L log sqrt(beta_0), of L latents: that of z_K and rho_K together, less the momentum's prior.
+    Under a metric, G(z_0) and G(z_K) stand in place of I.
 
     Args:
         base: q_0.
@@ -46,6 +48,7 @@ class HamiltonianDistribution(Distribution):
         step: of each dimension, ``event_shape``, positive.
         cooling: what the momentum is multiplied by after each step, ``(K,)``; its product is sqrt(beta_0).
         batch_shape: of x.
+        geometry: what momenta are measured by.
     """
 
     scores_draws = True
@@ -58,8 +61,10 @@ class HamiltonianDistribution(Distribution):
         step: Tensor,
         cooling: Tensor,
         batch_shape: Shape,
+        geometry: Geometry,
     ) -> None:
         self.base, self.log_joint, self.step, self.cooling = base, log_joint, step, cooling
+        self.geometry = geometry
         self.batch_shape, self.event_shape = torch.Size(batch_shape), base.event_shape
         self.reparameterised = base.reparameterised
 
@@ -79,28 +84,33 @@ class HamiltonianDistribution(Distribution):
         lead = (*shape, *self.batch_shape)
         z, log_q = self.base.rsample_and_log_prob(lead[: len(lead) - len(self.base.batch_shape)])
         kick = noise.normal((*lead, *self.event_shape), z)
-        z, rho = self.leap(z, kick / self.cooling.prod())
-        return z, log_q + 0.5 * (rho.square() - kick.square()).flatten(len(lead)).sum(-1)
+        rho = self.geometry.momentum(z, kick)
+        log_q = log_q + self.geometry.log_density(z, rho)
+        z, rho, unsolved = self._leap(z, rho / self.cooling.prod())
+        return z, log_q - self.geometry.log_density(z, rho) + STRICT * unsolved
 
     def leap(self, z: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
         """(z_K, rho_K) from (z_0, rho_0); gradients pass through the forces too, where gradients are kept at all."""
+        return self._leap(z, rho)[:2]
+
+    def _leap(self, z: Tensor, rho: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same, and how far the equations of the steps are from being solved, added up."""
         keep = torch.is_grad_enabled()
         with torch.inference_mode(False), torch.enable_grad():
             z, rho, step, cooling = map(_plain, (z, rho, self.step, self.cooling))
-            half = 0.5 * step
-            force = self._force(z, keep)
+            unsolved = z.new_zeros(z.shape[:-1])
+            force = partial(self._force, keep=keep)
+            pull = force(z)
             for c in cooling:
-                rho = rho + half * force
-                z = z + step * rho
-                force = self._force(z, keep)
-                rho = c * (rho + half * force)
-        return (z, rho) if keep else (z.detach(), rho.detach())
+                z, rho, pull, left = self.geometry.step(z, rho, pull, step, force)
+                rho, unsolved = c * rho, unsolved + left
+        return (z, rho, unsolved) if keep else (z.detach(), rho.detach(), unsolved.detach())
 
     def _force(self, z: Tensor, keep: bool) -> Tensor:
         """d log p(x, z) / dz, within bounds."""
         z = z if keep and z.requires_grad else z.detach().requires_grad_()
         (force,) = torch.autograd.grad(self.log_joint(z).sum(), z, create_graph=keep)
-        return force.nan_to_num(0.0, STRONGEST, -STRONGEST).clamp(-STRONGEST, STRONGEST)
+        return held(force)
 
     @property
     def location(self) -> Tensor:
@@ -122,6 +132,7 @@ class HamiltonianPosterior(ConditionalDistribution):
         likelihood, prior: p(x | z) and p(z), whose gradient is the force.
         site: where it stands.
         spec: the number of steps, their sizes at the start, and the tempering.
+        metric: gives the geometry from the base; None where it is flat.
     """
 
     def __init__(
@@ -131,9 +142,10 @@ class HamiltonianPosterior(ConditionalDistribution):
         prior: nn.Module,
         site: Site,
         spec: Hamiltonian,
+        metric: ExemplarMetric | None,
     ) -> None:
         super().__init__()
-        self.base, self._held = base, (likelihood, prior)
+        self.base, self._held, self.metric = base, (likelihood, prior), metric
         self.steps, self.longest, self.axes = spec.steps, spec.longest, len(site.context_shape or ())
         start = math.log(spec.step_size / (spec.longest - spec.step_size))
         self.step_logit = nn.Parameter(torch.full(site.event_shape, start))
@@ -170,7 +182,9 @@ class HamiltonianPosterior(ConditionalDistribution):
                 f"Hamiltonian moves real vectors that have a density; its base {what}. Use Normal('element')."
             )
         joint = partial(self.log_joint, c, observed=observed, context=context)
-        return HamiltonianDistribution(q, joint, self.step, self.cooling, tuple(c.shape[: c.ndim - self.axes]))
+        geometry = Flat() if self.metric is None else self.metric(self.base)
+        lead = tuple(c.shape[: c.ndim - self.axes])
+        return HamiltonianDistribution(q, joint, self.step, self.cooling, lead, geometry)
 
     def log_joint(self, x: Tensor, z: Tensor, *, observed: Tensor | None, context: Tensor | None) -> Tensor:
         """log p(x | z) of the observed entries + log p(z), nats."""
@@ -202,6 +216,7 @@ class Hamiltonian(Wrapped):
         longest: what e may be at most.
         tempering: "fixed" for beta_k between a learned beta_0 and 1 on the paper's quadratic, "free" for a learned a_k
             each, "none" for a_k = 1.
+        metric: ``Riemannian()`` for momenta and steps that depend on where z is; None for the same everywhere.
 
     Raises:
         InputError: a base whose draws are no real vectors or have no density.
@@ -221,12 +236,15 @@ class Hamiltonian(Wrapped):
     step_size: float = 0.05
     longest: float = 0.5
     tempering: str = "fixed"
+    metric: Riemannian | None = None
 
     def __post_init__(self) -> None:
         check_positive("steps", self.steps, integer=True)
         check_positive("step_size", self.step_size)
         check_positive("longest", self.longest)
         check_choice("tempering", self.tempering, TEMPERINGS)
+        if not isinstance(self.metric, Riemannian) and self.metric is not None:
+            raise InputError(f"Hamiltonian expects Riemannian() or None as metric; got {self.metric!r}.")
         if self.step_size >= self.longest:
             raise InputError(f"Hamiltonian expects step_size < longest; got {self.step_size:g} and {self.longest:g}.")
 
@@ -236,4 +254,5 @@ class Hamiltonian(Wrapped):
             raise InputError(f"{self} stands as the posterior of a VAE, whose likelihood and prior it needs.")
         base: ConditionalDistribution = site.modules["posterior"]  # type: ignore[assignment]
         likelihood: NetworkDistribution = site.modules["likelihood"]  # type: ignore[assignment]
-        return HamiltonianPosterior(base, likelihood, site.modules["prior"], site, self)
+        metric = None if self.metric is None else self.metric.build(site)
+        return HamiltonianPosterior(base, likelihood, site.modules["prior"], site, self, metric)

@@ -63,7 +63,7 @@ class PseudoInputs(OfPosteriors):
         axes = (0,) if rows.ndim == 2 else tuple(range(rows.ndim))
         self.register_buffer("low", rows.amin(axes))
         self.register_buffer("high", rows.amax(axes))
-        start = _spread(rows, k)
+        start = spread_over(rows, k)
         self.inputs = nn.Parameter(start + JITTER * (self.high - self.low) * torch.randn_like(start))
 
     def components(self) -> Distribution:
@@ -79,7 +79,7 @@ class ExemplarDistribution(OfPosteriors):
 
     def __init__(self, posterior: nn.Module, rows: Tensor, k: int) -> None:
         super().__init__(posterior)
-        self.register_buffer("exemplars", _spread(rows, k))
+        self.register_buffer("exemplars", spread_over(rows, k))
         self.register_buffer("direction", torch.randn(rows[0].numel(), dtype=torch.float64))
         self.log_scale = nn.Parameter(torch.zeros(()))
 
@@ -130,7 +130,7 @@ class VampPrior(Spec):
 
     def build(self, site: Site) -> PseudoInputs:
         """Pseudo-inputs from the rows of ``site.batch``, for the posterior that stands there."""
-        posterior, rows = _found(self, site)
+        posterior, rows = rows_of(self, site)
         prior = PseudoInputs(posterior, rows, self.k)
         if not _look(prior).has_density:
             raise InputError(f"{self} expects a posterior with a density, such as Normal('element'); it is a point.")
@@ -175,13 +175,13 @@ class ExemplarPrior(Spec):
 
     def build(self, site: Site) -> ExemplarDistribution:
         """Exemplars from the rows of ``site.batch``, for the posterior that stands there."""
-        posterior, rows = _found(self, site)
+        posterior, rows = rows_of(self, site)
         prior = ExemplarDistribution(posterior, rows, self.k)
         _look(prior)
         return prior
 
 
-def _found(spec: Spec, site: Site) -> tuple[nn.Module, Tensor]:
+def rows_of(spec: Spec, site: Site) -> tuple[nn.Module, Tensor]:
     """The posterior and a first batch of rows."""
     if site.beside is not None:
         raise InputError(f"{spec} expects no condition, of which its rows know nothing; use StandardNormal(), or Free.")
@@ -206,6 +206,6 @@ def _look(prior: OfPosteriors) -> Distribution:
     return found
 
 
-def _spread(rows: Tensor, k: int) -> Tensor:
+def spread_over(rows: Tensor, k: int) -> Tensor:
     """k rows evenly spread over those given, some more than once where there are fewer."""
     return rows[torch.linspace(0, len(rows) - 1, k).round().long()].clone()
