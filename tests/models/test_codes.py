@@ -22,7 +22,7 @@ from latens.objectives import (
     Rate,
     TotalCorrelation,
 )
-from latens.training import loop
+from latens.training import Cosine, Linear, loop
 from latens.utils.errors import InputError
 
 SMALL = {"latents": 2, "encoder": MLP((16,), "tanh"), "decoder": MLP((16,), "tanh"), "random_state": 0}
@@ -189,9 +189,28 @@ def test_what_cannot_be_is_refused_in_one_line(name):
 
 
 def test_classes_and_temperatures_are_checked():
-    for wrong in ((1,), (2.5,), (3, 0.0), (3, -1.0)):
+    for wrong in ((1,), (2.5,), (3, 0.0), (3, -1.0), (3, Linear(1.0, 0.0)), (3, Cosine(1.0, warmup=0.1)), (3, None)):
         with pytest.raises(InputError):
             GumbelSoftmax(*wrong)
+
+
+@pytest.mark.parametrize("hard", [True, False], ids=["one-hot", "relaxed"])
+def test_a_schedule_is_read_at_the_progress_of_training(hard):
+    """A loss and its gradient at half the way are those of the temperature there; without progress, at the end."""
+    model = VAE(posterior=GumbelSoftmax(3, Linear(1.0, 0.2), hard), epochs=1, **SMALL).fit(X).model_.train()
+    x = torch.from_numpy(X[:9]).float()
+
+    def found(temperature, progress):
+        model.posterior.quantiser.temperature = temperature
+        torch.manual_seed(0)
+        loss = ELBO()(draw(model, x, progress=progress)).mean()
+        return loss, torch.autograd.grad(loss, list(model.posterior.parameters()))
+
+    same = [(found(Linear(1.0, 0.2), t), found(1.0 - 0.8 * float(t), 1.0)) for t in (0.25, torch.tensor(0.25), 1.0)]
+    for (loss, slopes), (other, others) in same:
+        torch.testing.assert_close(loss, other)
+        torch.testing.assert_close(slopes, others)
+    assert any(not torch.equal(a, b) for a, b in zip(same[0][0][1], same[2][0][1]))
 
 
 def test_points_that_are_no_codes_are_refused(fitted):
@@ -203,6 +222,7 @@ def test_points_that_are_no_codes_are_refused(fitted):
 REPLAYED = {
     "one-hot codes": {"posterior": GumbelSoftmax(3), "prior": Free(Categorical(3))},
     "relaxed codes": {"posterior": GumbelSoftmax(3, hard=False)},
+    "relaxed codes that cool down": {"posterior": GumbelSoftmax(3, Linear(1.0, 0.3), hard=False)},
 }
 
 

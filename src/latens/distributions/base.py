@@ -108,6 +108,10 @@ class Distribution(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed-form marginal of the observed entries.")
 
+    def at(self, progress: float | Tensor) -> Distribution:
+        """The distribution that far in training, in [0, 1]: itself, unless it was told to change (a temperature)."""
+        return self
+
     def sharing(self, x: Tensor, observed: Tensor | None = None) -> Distribution:
         """The distribution of events that share what is given of x and not modelled (its total); most model all.
 

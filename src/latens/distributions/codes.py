@@ -35,6 +35,14 @@ def gumbel(shape: Shape, like: Tensor) -> Tensor:
     return -(-noise.uniform(shape, like).clamp(info.tiny, 1.0 - info.eps / 2).log()).log()
 
 
+Temperature = float | Tensor | Callable[[Any], Any]
+"""A number, or a function of the progress of training; where that is not known, it has come to its end."""
+
+
+def _settled(temperature: Temperature) -> float | Tensor:
+    return temperature(1.0) if callable(temperature) else temperature
+
+
 class Embedded(Distribution):
     """p(code), and the value that each code stands for.
 
@@ -74,7 +82,7 @@ class Codes(Elementwise):
 
     Args:
         logits: ``(*batch, N, C)``.
-        temperature: of that softmax.
+        temperature: of that softmax, or a function of the progress of training.
 
     Reference: Jang, Gu and Poole, *Categorical reparameterization with Gumbel-softmax*, 2017.
 
@@ -85,10 +93,15 @@ class Codes(Elementwise):
         (torch.Size([2, 2]), torch.Size([2, 1]), True, False)
     """
 
-    def __init__(self, logits: Tensor, temperature: float) -> None:
+    def __init__(self, logits: Tensor, temperature: Temperature) -> None:
         super().__init__(CategoricalElement(logits.clamp(-LARGEST, LARGEST)), 1)
         self.log_probs: Tensor = self.element.log_probs  # type: ignore[attr-defined]
         self.temperature = temperature
+
+    def at(self, progress: float | Tensor) -> Codes:
+        """At the temperature of that moment."""
+        t = self.temperature
+        return Codes(self.log_probs, t(progress)) if callable(t) else self
 
     def rsample_and_code(self, shape: Shape = ()) -> tuple[Tensor, Tensor]:
         """One-hot vectors ``(*shape, *batch, N * C)`` and their codes ``(*shape, *batch, N)``."""
@@ -97,7 +110,7 @@ class Codes(Elementwise):
         hard = one_hot(code, scores.shape[-1])
         if not scores.requires_grad:
             return hard, code
-        soft = (scores / self.temperature).softmax(-1).flatten(-2)
+        soft = (scores / _settled(self.temperature)).softmax(-1).flatten(-2)
         return hard + (soft - soft.detach()), code
 
     def kl_factors(self, p: Distribution) -> Tensor | None:
@@ -118,7 +131,7 @@ class Concrete(Distribution):
 
     Args:
         logits: ``(*batch, N, C)``, log pi up to a constant.
-        temperature: t; z comes close to one-hot vectors as it falls to 0.
+        temperature: t; z comes close to one-hot vectors as it falls to 0. Or a function of the progress of training.
 
     Reference: Maddison, Mnih and Teh, *The concrete distribution*, 2017.
 
@@ -130,16 +143,21 @@ class Concrete(Distribution):
 
     reparameterised = True
 
-    def __init__(self, logits: Tensor, temperature: float) -> None:
+    def __init__(self, logits: Tensor, temperature: Temperature) -> None:
         self.log_probs = logits.clamp(-LARGEST, LARGEST).log_softmax(-1)
         self.temperature = temperature
         self.batch_shape = logits.shape[:-2]
         self.event_shape = torch.Size([logits.shape[-2] * logits.shape[-1]])
 
+    def at(self, progress: float | Tensor) -> Concrete:
+        """At the temperature of that moment."""
+        t = self.temperature
+        return Concrete(self.log_probs, t(progress)) if callable(t) else self
+
     def rsample(self, shape: Shape = ()) -> Tensor:
         """y = log softmax((log pi + Gumbel noise) / t)."""
         scores = self.log_probs + gumbel((*shape, *self.log_probs.shape), self.log_probs)
-        return (scores / self.temperature).log_softmax(-1).flatten(-2)
+        return (scores / _settled(self.temperature)).log_softmax(-1).flatten(-2)
 
     def rsample_and_code(self, shape: Shape = ()) -> tuple[Tensor, Tensor]:
         """z = exp(y), and y, which is what is scored."""
@@ -148,10 +166,10 @@ class Concrete(Distribution):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(z) at z = exp(x)."""
-        t, n = self.temperature, self.log_probs.shape[-1]
+        t, n = _settled(self.temperature), self.log_probs.shape[-1]
         y = x.unflatten(-1, self.log_probs.shape[-2:])
         tilted = self.log_probs - t * y
-        constant = math.lgamma(n) + (n - 1) * math.log(t)
+        constant = math.lgamma(n) + (n - 1) * (t.log() if isinstance(t, Tensor) else math.log(t))
         return (constant + (tilted - y).sum(-1) - n * tilted.logsumexp(-1)).sum(-1)
 
     def embed(self, draw: Tensor) -> Tensor:

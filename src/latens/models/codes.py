@@ -27,6 +27,7 @@ from latens.models.conditional import Conditional, ConditionalDistribution, Free
 from latens.models.places import Places
 from latens.models.vae import VariationalAutoencoder
 from latens.nn import Site, Spec
+from latens.training import Schedule, at
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
 
@@ -166,7 +167,7 @@ class CodeAutoencoder(VariationalAutoencoder):
 class OneHotQuantiser(Quantiser):
     """Logits to codes, and codes to one-hot vectors: the module of :class:`GumbelSoftmax`."""
 
-    def __init__(self, classes: int, temperature: float, hard: bool) -> None:
+    def __init__(self, classes: int, temperature: float | Schedule, hard: bool) -> None:
         super().__init__()
         self.classes, self.temperature, self.hard = classes, temperature, hard
 
@@ -206,7 +207,7 @@ class GumbelSoftmax(Coder):
 
     Args:
         classes: C.
-        temperature: t.
+        temperature: t, a number or a schedule of training progress, such as ``Linear(1.0, 0.3)``, which is positive.
         hard: whether the decoder is trained on one-hot vectors.
 
     Reference: Jang, Gu and Poole, *Categorical reparameterization with Gumbel-softmax*, 2017; Maddison, Mnih and Teh,
@@ -226,13 +227,14 @@ class GumbelSoftmax(Coder):
     """
 
     classes: int
-    temperature: float = 0.5
+    temperature: float | Schedule = 0.5
     hard: bool = True
     certain = False
 
     def __post_init__(self) -> None:
         check_classes(self)
-        check_positive("temperature", self.temperature)
+        for moment in range(101):
+            check_positive("temperature", at(self.temperature, moment / 100))
 
     @property
     def inputs(self) -> int:

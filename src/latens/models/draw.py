@@ -222,6 +222,7 @@ def draw(
     def choose(p: Distribution, q: Distribution | None) -> Tensor:
         if q is None:
             raise ValueError("A draw expects a posterior for every choice; got None.")
+        p, q = p.at(progress), q.at(progress)
         if q.enumerable:
             latents.append(_enumerated(p, q, samples))
             mass.append(latents[-1].log_q - math.log(samples))
