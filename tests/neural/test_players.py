@@ -10,6 +10,7 @@ from latens import VAE
 from latens.data import load as load_data
 from latens.distributions import Bernoulli, Delta, Normal
 from latens.metrics import evaluate
+from latens.models import ConvLadder, Ladder, sample
 from latens.neural.latent import NoDensity
 from latens.nn import MLP
 from latens.objectives import (
@@ -141,6 +142,36 @@ def test_the_gradients_of_piwae_are_those_of_each_bound():
     assert not torch.allclose(crossed[0], encoder[0], rtol=1e-2)
 
 
+LADDERS = {"vectors": (Ladder((3, 2), width=8), BITS), "images": (ConvLadder((1, 2), (4, 4)), BITS.reshape(-1, 7, 1))}
+
+
+@pytest.mark.parametrize("name", LADDERS)
+def test_each_player_of_a_ladder_moves_by_its_own_bound_what_is_its_own(name):
+    ladder, X = LADDERS[name]
+    objectives = {"posterior": ImportanceWeighted(3, 2), "prior": ELBO(), "rest": ImportanceWeighted(6)}
+    settings = {"encoder": None, "decoder": None, "latents": None, "hierarchy": ladder, "batch_size": 20}
+    model = VAE(**SMALL | settings, objective=Players(**objectives), epochs=1).fit(X)
+    task = model._task(model.model_, ResidentBatches(torch.from_numpy(X)))
+    batch = torch.from_numpy(X[:9]), torch.tensor(0.5)
+    (turn,) = turns(task, task.players(), torch.enable_grad)
+    torch.manual_seed(4)
+    found, _ = turn(turn.players, batch)
+    parts = {name: list(model.model_.part(name).parameters()) for name in ("posterior", "prior")}
+    named = {id(w) for weights in parts.values() for w in weights}
+    parts["rest"] = [w for w in model.model_.parameters() if id(w) not in named]
+    for slopes, part in zip(found, ("rest", "posterior", "prior")):
+        torch.manual_seed(4)
+        loss = objectives[part](task.draw(batch[:1], 0.5)).mean()
+        for a, b in zip(slopes, torch.autograd.grad(loss, parts[part], materialize_grads=True), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    torch.manual_seed(0)
+    free = torch.autograd.grad(sample(model.model_, 5).mean.sum(), parts["posterior"], allow_unused=True)
+    assert all(slope is None for slope in free), "q has a part in what is drawn from p"
+    d = task.draw(batch[:1], 1.0)
+    told = d.decode([z.value.detach() for z in d.latents]).mean.sum()
+    assert all(slope is None for slope in torch.autograd.grad(told, parts["prior"], allow_unused=True))
+
+
 def test_adversarial_matching_brings_the_aggregate_posterior_to_the_prior():
     centres = np.array([[4.0, 0.0], [-3.0, 3.0], [0.0, -5.0]])[rng.integers(0, 3, 600)]
     X = (centres + 0.4 * rng.normal(size=(600, 2))).astype(np.float32)
@@ -207,7 +238,8 @@ def test_a_critic_of_one_s_own_is_copied_and_the_global_generator_left_alone():
 
 
 REFUSED = {
-    "no weights": (Players(prior=ELBO()), "no weights of its own here; weights: posterior, likelihood"),
+    "no weights": (Players(prior=ELBO()), "no weights of its own here; those that have: posterior, likelihood"),
+    "a ladder's likelihood": (Players(likelihood=ELBO()), "those that have: posterior, prior"),
     "no rest": (Players(posterior=ELBO(), likelihood=ELBO()), "no weights to the rest"),
     "unknown": (Players(posterior=ELBO(), steps=WhileGrowing("information")), "watches 'information'"),
 }
@@ -216,8 +248,9 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refusals(name):
     objective, message = REFUSED[name]
+    ladder = {"hierarchy": Ladder((2, 2), width=8), "latents": None, "encoder": None, "decoder": None}
     with pytest.raises(InputError, match=message):
-        fitted(objective)
+        fitted(objective, **(ladder if "ladder" in name else {}))
 
 
 def test_matching_needs_no_density_of_the_posterior():

@@ -37,6 +37,10 @@ class Model(nn.Module, ABC):
             context: what the density is conditioned on, ``(B, C)``.
         """
 
+    def part(self, name: str) -> nn.Module | None:
+        """The "posterior", "likelihood" or "prior", whose weights an objective of their own may move; None without."""
+        return getattr(self, name, None)
+
     def calibrate(self, likelihood: Distribution, x: Tensor, weight: float) -> None:
         """Moves parameters that are best in closed form for p(x | z) and its data by ``weight`` towards them."""
 

@@ -96,6 +96,7 @@ class Draw:
         enumerated: log mass ``(K, B)`` of choices that were enumerated rather than drawn, or None.
         critics: what terms of an objective own beside the model, by term.
         decode: p(x | z) at other values of the choices, for terms that ask how it changes with them.
+        again: the draw at other values of the choices, with all densities of them.
     """
 
     x: Tensor
@@ -110,6 +111,7 @@ class Draw:
     enumerated: Tensor | None = field(default=None, repr=False)
     critics: Mapping[Any, nn.Module] = field(default_factory=dict, repr=False)
     decode: Callable[[Sequence[Tensor]], Distribution] | None = field(default=None, repr=False)
+    again: Callable[[Sequence[Tensor]], Draw] | None = field(default=None, repr=False)
 
     @cached_property
     def log_mass(self) -> Tensor:
@@ -234,13 +236,23 @@ def draw(
     def decode(values: Sequence[Tensor]) -> Distribution:
         return model(clamp(values), context=context)
 
+    def again(values: Sequence[Tensor]) -> Draw:
+        taken: list[Latent] = []
+
+        def take(p: Distribution, q: Distribution | None) -> Tensor:
+            taken.append(Latent(values[len(taken)], q, p))  # type: ignore[arg-type]
+            return taken[-1].value
+
+        seen = model(take, x, observed=observed, context=context).sharing(x, observed)
+        return Draw(x, seen, taken, samples, observed, context, progress, n_examples, log_volume)
+
     likelihood = model(choose, x, observed=observed, context=context).sharing(x, observed)
     if len(mass) > 1:
         raise ValueError(f"A draw goes through the values of one choice; this model has {len(mass)} of them.")
     enumerated = mass[0] if mass else None
     k = samples if enumerated is None else len(enumerated)
     recorded = (latents, k, observed, context, progress, n_examples, log_volume, enumerated)
-    return Draw(x, likelihood, *recorded, decode=decode)
+    return Draw(x, likelihood, *recorded, decode=decode, again=again)
 
 
 def _enumerated(p: Distribution, q: Distribution, samples: int) -> Latent:

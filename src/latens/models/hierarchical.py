@@ -137,6 +137,17 @@ class TopDown(nn.Module):
             h, lead = level(choose, h, None if features is None else features[stage], lead)
         return self.head(h).to(h.dtype).unflatten(0, lead)
 
+    @property
+    def seeing(self) -> list[nn.Module]:
+        """What tells q: features of x, and what each level makes of them beside its state."""
+        levels: list[Level] = list(self.levels)  # type: ignore[arg-type]
+        return [self.stages, *(part for level in levels for part in (level.own, level.seen, level.posterior))]
+
+    @property
+    def priors(self) -> list[nn.Module]:
+        """What tells p at each level, given its state."""
+        return [level.prior for level in self.levels]  # type: ignore[misc]
+
     def features(self, x: Tensor, observed: Tensor | None = None) -> list[Tensor]:
         """What each stage makes of x, from the data up."""
         h = self.view(x, observed) if self.view is not None else x if observed is None else x * observed
@@ -171,6 +182,11 @@ class Hierarchical(Model):
     ) -> Distribution:
         """p(x | z), each z_i chosen between its p and its q."""
         return self.likelihood(self.ladder(choose, x, observed=observed, context=context))
+
+    def part(self, name: str) -> nn.Module | None:
+        """What tells q alone, or the priors alone; the state tells x too, and so is no part."""
+        parts = {"posterior": self.ladder.seeing, "prior": self.ladder.priors}
+        return nn.ModuleList(parts[name]) if name in parts else None
 
     def calibrate(self, likelihood: Distribution, x: Tensor, weight: float) -> None:
         """Follows the analytic optimal scale of p(x | z), where it has one."""

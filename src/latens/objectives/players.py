@@ -7,6 +7,7 @@ from functools import reduce
 
 from torch import nn
 
+from latens.models import Model
 from latens.objectives.base import Objective, Sum
 from latens.objectives.bounds import ELBO
 from latens.training import Player, WhileGrowing
@@ -25,7 +26,8 @@ class Players(Value):
     as ``loss``, which is what held-out rows are judged by.
 
     Args:
-        posterior, likelihood, prior: the objective of this part of the model; None for a part of the rest.
+        posterior, likelihood, prior: the objective of this part of the model; None for a part of the rest. Of a
+            hierarchy posterior and prior are what they do not share; the state that both look at is of the rest.
         rest: the objective of all other weights.
         steps: of the parts named, for each step of the rest: a number, or ``WhileGrowing("mutual_information", 10)``.
             The rest then moves in every tenth step of training, so it takes more epochs to go as far.
@@ -79,14 +81,15 @@ class Players(Value):
         """What this part of the model minimises."""
         return self.parts.get(part, self.rest)
 
-    def players(self, model: nn.Module) -> list[Player]:
+    def players(self, model: Model) -> list[Player]:
         """Who moves which weights of the model."""
-        weights = {part: _weights(getattr(model, part, None)) for part in self.parts}
+        weights = {part: _weights(model.part(part)) for part in self.parts}
         for part, own in weights.items():
             if not own:
-                known = ", ".join(name for name, child in model.named_children() if _weights(child))
+                known = ", ".join(name for name in PARTS if _weights(model.part(name))) or "none of them"
                 raise InputError(
-                    f"Players has an objective for the {part}, which has no weights of its own here; weights: {known}."
+                    f"Players has an objective for the {part}, which has no weights of its own here; those that have: "
+                    f"{known}."
                 )
         taken = {id(w) for own in weights.values() for w in own}
         rest = [w for w in _weights(model) if id(w) not in taken]
