@@ -9,26 +9,40 @@ import torch
 from torch.distributions import Normal as TorchNormal
 from torch.distributions import kl_divergence
 
-from latens.distributions import Bernoulli, Classes, Normal, OneOf
-from latens.models import Conditional, SemiSupervised, StandardNormal, clamp, draw, encode, locate, sample
+from latens.distributions import Bernoulli, Categorical, Classes, Normal, OneOf
+from latens.models import (
+    Conditional,
+    FiniteScalar,
+    Free,
+    GumbelSoftmax,
+    Hamiltonian,
+    InverseAutoregressiveFlow,
+    PlanarFlow,
+    SemiSupervised,
+    StandardNormal,
+    clamp,
+    draw,
+    encode,
+    locate,
+    sample,
+)
+from latens.neural.vae import build as build_given
 from latens.nn import MLP, Site
 from latens.objectives import ELBO, Distortion, ImportanceWeighted, Rate
 
 C, D = 3, 3
+NORMAL, NORMAL_PRIOR = Normal("element"), StandardNormal()
 X = torch.tensor(list(itertools.product([0.0, 1.0], repeat=D)))
 LABELS = torch.eye(C)[torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])]
 SOME = LABELS * torch.tensor([1.0, 0, 1, 0, 0, 1, 0, 0])[:, None]
 
 
-def build(seed=0):
+def build(posterior=NORMAL, prior=NORMAL_PRIOR, seed=0):
     torch.manual_seed(seed)
-    model = SemiSupervised(
-        Conditional(OneOf(), MLP((4,))).build(Site((C,), (D,))),
-        Conditional(Normal("element"), MLP((4,))).build(Site((1,), (D,), beside=(C,))),
-        Conditional(Bernoulli(), MLP((4,))).build(Site((D,), (1,), beside=(C,))),
-        StandardNormal().build(Site((1,))),
-        C,
-    ).double()
+    settings = {"latents": 1, "likelihood": Bernoulli(), "encoder": MLP((4,)), "decoder": MLP((4,))}
+    site = Site((D,), beside=(C,))
+    given = build_given(site, settings, posterior, prior)
+    model = SemiSupervised(Conditional(OneOf(), MLP((4,))).build(Site((C,), (D,))), given, C).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2.0)
@@ -119,6 +133,49 @@ def test_bounds_stay_below_the_evidence_and_reach_it(known):
         assert (exact - bound).max() > 0.05
         tight = -ImportanceWeighted(k)(d)
     np.testing.assert_allclose(tight, exact, rtol=0, atol=0.05)
+
+
+POSTERIORS = {
+    "a flow": PlanarFlow(transforms=2, context=2, encoder=MLP((4,))),
+    "masked flows": InverseAutoregressiveFlow(network=MLP((4,)), context=0),
+    "Hamiltonian steps": Hamiltonian(step_size=0.2),
+}
+
+
+@pytest.mark.parametrize("known", [None, SOME], ids=["none", "some"])
+@pytest.mark.parametrize("name", POSTERIORS)
+def test_bounds_of_any_posterior_stay_below_the_evidence_and_reach_it(name, known):
+    model, k = build(POSTERIORS[name]), 3000
+    torch.manual_seed(2)
+    with torch.no_grad():
+        d = draw(model, X.double(), k, context=known)
+        exact = evidence(model, known)
+        assert (-ELBO()(d) < exact + 0.02).all()
+        np.testing.assert_allclose(-ImportanceWeighted(k)(d), exact, rtol=0, atol=0.05)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("known", [None, SOME], ids=["none", "some"])
+@pytest.mark.parametrize("coder", [FiniteScalar(4), GumbelSoftmax(4)], ids=repr)
+def test_codes_are_summed_over_beside_the_classes(coder, known):
+    """p(x, y) as the sum over all codes, which draws reach; of a code that is certain, its own term."""
+    model = build(coder, Free(Categorical(4))).eval()
+    codes, terms = torch.arange(4.0, dtype=torch.float64)[:, None], []
+    for y in torch.eye(C, dtype=torch.float64):
+        beside = y.expand(4, C)
+        log_x = model.likelihood(model.posterior.quantiser.embed(codes), context=beside).log_prob(X.double()[:, None])
+        terms.append(log_x + model.prior(context=beside).log_prob(codes) + y @ model.log_frequency.log_softmax(0))
+    terms = torch.stack(terms, 1)
+    if coder.certain:
+        seen = torch.stack([model.posterior(X.double(), context=y.expand(8, C)).code for y in torch.eye(C).double()], 1)
+        terms = terms.gather(2, seen.long())
+    log_joint, k = terms.logsumexp(2), 1 if coder.certain else 4000
+    exact = log_joint.logsumexp(1)
+    if known is not None:
+        exact = torch.where(known.sum(1) > 0, (log_joint * known).sum(1), exact)
+    torch.manual_seed(0)
+    found = -ImportanceWeighted(k)(draw(model, X.double(), k, context=known))
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-9 if coder.certain else 0.05)
 
 
 def test_what_is_known_of_a_class_is_kept():

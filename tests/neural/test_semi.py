@@ -10,8 +10,10 @@ import latens
 from latens import SemiSupervisedVAE
 from latens.distributions import DiscretizedLogistic, Normal
 from latens.metrics import evaluate
+from latens.models import AutoregressiveCodes, FiniteScalar, GumbelSoftmax, Hamiltonian, PlanarFlow, VectorQuantised
 from latens.neural.conditions import Labels
 from latens.nn import MLP
+from latens.objectives import ELBO, Distortion, ImportanceWeighted, Players, Rate
 from latens.utils import InputError
 
 RNG = np.random.default_rng(0)
@@ -100,6 +102,30 @@ def test_few_labels_and_many_rows_beat_few_labels():
     assert error < 0.09
 
 
+PARTS = {
+    "a flow": {"posterior": PlanarFlow(transforms=2)},
+    "Hamiltonian steps": {"posterior": Hamiltonian(steps=2)},
+    "levels": {"posterior": FiniteScalar((3, 3)), "prior": AutoregressiveCodes(MLP((8,))), "latents": 2},
+    "one-hot codes": {"posterior": GumbelSoftmax(4)},
+    "players": {"objective": Players(posterior=ELBO(), rest=Distortion() + 0.5 * Rate(), steps=2)},
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_it_takes_any_posterior_and_players(name, tmp_path):
+    model = SemiSupervisedVAE(**SMALL | {"epochs": 15} | PARTS[name]).fit(TABLE, SOME)
+    assert (model.predict(TABLE) == CLASS).mean() > 0.8
+    scores = model.score_samples(TABLE[:20])
+    assert scores.mean() > model.score_samples(TABLE[:20] + 9.0).mean()
+    z = model.transform(TABLE[:5], y=CLASS[:5])
+    assert z.shape == (5, model.latents)
+    np.testing.assert_array_equal(model.inverse_transform(z, y=CLASS[:5]), model.reconstruct(TABLE[:5], y=CLASS[:5]))
+    model.save(tmp_path / "semi.latens")
+    again = latens.load(tmp_path / "semi.latens")
+    np.testing.assert_array_equal(again.score_samples(TABLE[:20]), scores)
+    np.testing.assert_array_equal(again.sample(3, y=1), model.sample(3, y=1))
+
+
 KINDS = {
     "minus one": np.array([3, -1, 5, -1]),
     "nan": np.array([3.0, np.nan, 5.0, np.nan]),
@@ -139,6 +165,11 @@ WRONG = {
     "a scale in closed form": (
         lambda m: m.set_params(likelihood=Normal("optimal")).fit(TABLE, SOME),
         "of its own scale",
+    ),
+    "a codebook": (lambda m: m.set_params(posterior=VectorQuantised(4)).fit(TABLE, SOME), "follow classes of no mass"),
+    "one-hot draws that are weighed": (
+        lambda m: m.set_params(posterior=GumbelSoftmax(4), objective=ImportanceWeighted(4)).fit(TABLE, SOME),
+        "hard=False",
     ),
     "alpha": (lambda m: m.set_params(alpha=-1).fit(TABLE, SOME), "alpha"),
 }

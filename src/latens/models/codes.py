@@ -148,13 +148,10 @@ class CodeAutoencoder(VariationalAutoencoder):
 
     posterior: CodePosterior
 
-    def forward(
-        self, choose: Choose, x: Tensor | None = None, *, observed: Tensor | None = None, context: Tensor | None = None
-    ) -> Distribution:
+    def chosen(self, choose: Choose, p: Distribution, q: Distribution | None, context: Tensor | None) -> Distribution:
         """p(x | code), the code chosen between p and q, and read as its value."""
-        q = None if x is None else self.posterior(x, observed=observed, context=context)
-        p = self.posterior.quantiser.over(self.prior(context=context))
-        return self.likelihood(self.posterior.places.laid(choose(p, q)), context=context)
+        value = choose(self.posterior.quantiser.over(p), q)
+        return self.likelihood(self.posterior.places.laid(value), context=context)
 
     def absorb(self, posteriors: Sequence[Distribution]) -> None:
         """The codebook follows the codes of a training step."""

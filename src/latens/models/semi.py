@@ -8,6 +8,7 @@ from torch import Tensor
 from latens.distributions import Classes, Distribution
 from latens.models.base import Choose, Model
 from latens.models.conditional import ConditionalDistribution
+from latens.models.vae import VariationalAutoencoder
 
 
 class SemiSupervised(Model):
@@ -19,9 +20,7 @@ class SemiSupervised(Model):
 
     Args:
         classifier: q(y | x), over unit vectors.
-        posterior: q(z | x, y).
-        likelihood: p(x | z, y).
-        prior: p(z).
+        given: q(z | x, y), p(x | z, y) and p(z), as the model of x given y.
         classes: C.
 
     Reference: Kingma, Rezende, Mohamed and Welling, *Semi-supervised learning with deep generative models*, 2014, M2.
@@ -33,13 +32,13 @@ class SemiSupervised(Model):
     def __init__(
         self,
         classifier: ConditionalDistribution,
-        posterior: ConditionalDistribution,
-        likelihood: ConditionalDistribution,
-        prior: ConditionalDistribution,
+        given: VariationalAutoencoder,
         classes: int,
     ) -> None:
         super().__init__()
-        self.classifier, self.posterior, self.likelihood, self.prior = classifier, posterior, likelihood, prior
+        self.classifier, self.posterior = classifier, given.posterior
+        self.likelihood, self.prior = given.likelihood, given.prior
+        self._given = (given,)  # whose parts are this model's own
         self.register_buffer("log_frequency", torch.zeros(classes))
 
     def forward(
@@ -53,7 +52,8 @@ class SemiSupervised(Model):
             y = choose(p_y, self.posterior_of_class(x, observed=observed, known=context))
             rows = x.expand(*y.shape[:-2], *x.shape)
             q = self.posterior(rows, observed=observed, context=y)
-        return self.likelihood(choose(self.prior(context=y), q), context=y)
+        (given,) = self._given
+        return given.chosen(choose, self.prior(context=y), q, y)
 
     def posterior_of_class(self, x: Tensor, *, observed: Tensor | None = None, known: Tensor | None = None) -> Classes:
         """q(y | x), all its mass at y where that is known."""

@@ -37,7 +37,11 @@ class VariationalAutoencoder(Model):
     ) -> Distribution:
         """p(x | z), z chosen between p(z) and q(z | x)."""
         q = None if x is None else self.posterior(x, observed=observed, context=context)
-        return self.likelihood(choose(self._prior(x, context), q), context=context)
+        return self.chosen(choose, self._prior(x, context), q, context)
+
+    def chosen(self, choose: Choose, p: Distribution, q: Distribution | None, context: Tensor | None) -> Distribution:
+        """p(x | z), z chosen between this p and this q."""
+        return self.likelihood(choose(p, q), context=context)
 
     def _prior(self, x: Tensor | None, context: Tensor | None) -> Distribution:
         """p(z); while training on its exemplars, for each row without itself."""

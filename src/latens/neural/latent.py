@@ -20,7 +20,7 @@ from latens.data import Schema, Source
 from latens.density import DensityEstimator
 from latens.density.tables import framed
 from latens.distributions import Distribution, Family, noise, standard_normal
-from latens.models import FittedDistribution, Model, Reprised, check_spaces, clamp, encode, sample
+from latens.models import Coder, FittedDistribution, Model, Places, Reprised, check_spaces, clamp, encode, sample
 from latens.neural import defaults
 from latens.neural.base import Defaults, Network, NeuralDensity
 from latens.neural.codes import check_places
@@ -95,17 +95,33 @@ class LatentDensity(NeuralDensity):
         return math.prod(self._family.param_shape(self.units_.event_shape))
 
     @property
+    def _coder(self) -> Coder | None:
+        posterior = getattr(self, "posterior", None)
+        return posterior if isinstance(posterior, Coder) else None
+
+    @property
+    def code_classes_(self) -> int | None:
+        """How many values each latent takes; None where latents are real numbers."""
+        return self._coder.classes if self._coder else None
+
+    @property
     def _latent_shape(self) -> tuple[int, ...]:
         """Of what ``transform`` gives for a row."""
-        return (self.settings_["latents"],)
+        places, stages = Places(self.settings_["latents"]), self._coder.stages if self._coder else 1
+        if not places.on_map:
+            return (places.number * stages,)
+        return places.size if stages == 1 else (*places.size, stages)
 
     @property
     def _n_features_out(self) -> int:
         return math.prod(self._latent_shape)
 
     def _points(self, Z: Any) -> np.ndarray:
-        Z = np.asarray(Z)
-        return super()._points(Z.reshape(len(Z), self._n_features_out) if Z.shape[1:] == self._latent_shape else Z)
+        Z, coder = np.asarray(Z), self._coder
+        points = super()._points(Z.reshape(len(Z), self._n_features_out) if Z.shape[1:] == self._latent_shape else Z)
+        if coder and not ((points >= 0) & (points < coder.classes) & (points == np.rint(points))).all():
+            raise InputError(f"Expected codes, whole numbers 0 .. {coder.classes - 1}; got others.")
+        return points
 
     def _set_up(self, source: Source, y: Any = None) -> None:
         """As for every network; a prior that was fitted to other latents is gone."""
@@ -141,11 +157,6 @@ class LatentDensity(NeuralDensity):
             return None
         active = active_units(self.history_.rows[(self.history_.best_epoch or 0) - 1])
         return None if active is None else active[0]
-
-    @property
-    def code_classes_(self) -> int | None:
-        """How many values each latent takes; None where latents are real numbers."""
-        return None
 
     def fit_prior(self, density: DensityEstimator, X: Any, y: Any = None) -> Self:
         """Fits p(z) to the latents of X, one draw of q(z | x) for each row; ``sample`` and scores then use it.
@@ -209,7 +220,7 @@ class LatentDensity(NeuralDensity):
 
     def _draws(self, k: int) -> int:
         """How many of k draws an example differ: a code that is certain is drawn once."""
-        return k
+        return 1 if self._coder and self._coder.certain else k
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """E_q[z | x], the posterior mean of each row, or the location or code that stands for it: ``(n, latents)``.

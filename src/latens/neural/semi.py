@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from latens.data import Schema, Source
 from latens.distributions import Family, Normal, OneOf
-from latens.models import Conditional, Model, SemiSupervised, StandardNormal, VariationalAutoencoder, clamp, encode
+from latens.models import Conditional, Model, SemiSupervised, VariationalAutoencoder, VectorQuantised, clamp, encode
 from latens.neural import defaults
 from latens.neural.base import Defaults
 from latens.neural.conditions import Labels
@@ -20,7 +20,7 @@ from latens.neural.latent import LatentDensity, Scored
 from latens.neural.rows import tensor
 from latens.neural.scoring import block_shape, by_block, draws, empty, seen
 from latens.neural.task import Task
-from latens.neural.vae import build
+from latens.neural.vae import build_for
 from latens.nn import Site, Spec
 from latens.objectives import ELBO, Objective, Players
 from latens.training import Batch, Batches, Schedule
@@ -39,7 +39,8 @@ class SemiSupervisedVAE(LatentDensity):
 
     Args:
         latents: the number of dimensions of z.
-        posterior, likelihood, prior, objective: as for :class:`latens.VAE`; q(z | x, y), p(x | z, y), p(z).
+        posterior, likelihood, prior, objective: as for :class:`latens.VAE`; q(z | x, y), p(x | z, y), p(z). No codebook
+            and no scale in closed form, which would follow classes of no mass.
         alpha: the weight of the labels, nats of a row for each nat of a label.
         encoder, decoder, classifier: a network specification, or an ``nn.Module`` of your own, which is copied.
         epochs, batch_size, learning_rate, weight_decay, clip, ema, patience, validation_fraction, precision, device,
@@ -66,10 +67,10 @@ class SemiSupervisedVAE(LatentDensity):
         self,
         *,
         latents: int | None = None,
-        posterior: Family = Normal("element"),
+        posterior: Family | Spec = Normal("element"),
         likelihood: Family | None = None,
         prior: Spec | None = None,
-        objective: Objective = ELBO(),
+        objective: Objective | Players = ELBO(),
         alpha: float = 1.0,
         encoder: Network = None,
         decoder: Network = None,
@@ -113,7 +114,7 @@ class SemiSupervisedVAE(LatentDensity):
 
     # -- fitting ------------------------------------------------------------------------------------------------
 
-    def _objective(self) -> Objective:
+    def _objective(self) -> Objective | Players:
         return self.objective or ELBO()
 
     def _defaults(self, schema: Schema, n: int, settings: dict[str, Any]) -> Defaults:
@@ -129,14 +130,12 @@ class SemiSupervisedVAE(LatentDensity):
                 f"SemiSupervisedVAE expects a likelihood of its own scale, such as Normal('shared'); got {family}, "
                 "whose scale would follow classes of no mass."
             )
-        if isinstance(self._objective(), Players):
-            raise InputError("SemiSupervisedVAE expects one objective, such as ELBO(); got one for each player.")
-        if not isinstance(self.posterior, Family):
+        if isinstance(self.posterior, VectorQuantised):
             raise InputError(
-                f"SemiSupervisedVAE expects a family as posterior, such as Normal('element'); got {self.posterior}."
+                f"SemiSupervisedVAE expects codes that follow nothing, such as FiniteScalar((4, 4)); got "
+                f"{self.posterior}, whose codebook would follow classes of no mass."
             )
-        inner = build(site, self.settings_, self.posterior, self.prior or StandardNormal())
-        return assemble(inner, Conditional(OneOf(), self.settings_["classifier"]), site)
+        return assemble(build_for(self, site), Conditional(OneOf(), self.settings_["classifier"]), site)
 
     def _set_up(self, source: Source, y: Any = None) -> None:
         """As for every network; rows with a label are kept for training, held out or not."""
@@ -195,6 +194,7 @@ class SemiSupervisedVAE(LatentDensity):
         source = self._source(X)
         k = self.score_samples_k if k is None else k
         check_positive("k", k, integer=True)
+        k = self._draws(k)
         context = self._context(y, len(source))
         classes = self.condition_.size
         size, chunk = block_shape(self.units_, k * classes)
@@ -216,7 +216,7 @@ class SemiSupervisedVAE(LatentDensity):
             u, observed, _ = seen(self.units_, x)
             return encode(self.model_, u, observed=observed, context=beside)[1]
 
-        return self._map(X, y, codes)
+        return self._map(X, y, codes).reshape(-1, *self._latent_shape)
 
     def _decoded(self, z: Tensor, context: Tensor | None) -> np.ndarray:
         if context is None:
@@ -241,7 +241,9 @@ _LABELLED = 1 << 16
 class LabelledTask(Task):
     """The objective, and ``alpha E[-log q(y | x)]`` over labelled rows, of which ``size`` are drawn in every step."""
 
-    def __init__(self, model: Model, objective: Objective, units: Any, n_examples: int, *labelled: Any) -> None:
+    def __init__(
+        self, model: Model, objective: Objective | Players, units: Any, n_examples: int, *labelled: Any
+    ) -> None:
         super().__init__(model, objective, units, n_examples)
         self.rows, self.known, self.alpha, self.size = labelled
 
@@ -263,4 +265,4 @@ def assemble(inner: VariationalAutoencoder, classifier: Spec, site: Site) -> Sem
     symbols = getattr(inner.likelihood.family, "symbols", None)
     shown = Site((classes,), site.event_shape, site.batch, categories=site.categories, symbols=symbols)
     q_y = classifier.build(shown)
-    return SemiSupervised(q_y, inner.posterior, inner.likelihood, inner.prior, classes)  # type: ignore[arg-type]
+    return SemiSupervised(q_y, inner, classes)  # type: ignore[arg-type]

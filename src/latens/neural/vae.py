@@ -152,34 +152,7 @@ class VAE(LatentDensity):
     def _build(self, site: Site) -> Model:
         if self.hierarchy is not None:
             return self.hierarchy.model(self.settings_["likelihood"], site)
-        check_draws(self.posterior, self._objective().samples)
-        natural = UniformCodes() if isinstance(self.posterior, Coder) else StandardNormal()
-        return build(site, self.settings_, self.posterior, self.prior or natural)
-
-    @property
-    def _coder(self) -> Coder | None:
-        return self.posterior if isinstance(self.posterior, Coder) else None
-
-    @property
-    def code_classes_(self) -> int | None:
-        """How many values each latent takes; None where latents are real numbers."""
-        return self._coder.classes if self._coder else None
-
-    @property
-    def _latent_shape(self) -> tuple[int, ...]:
-        places, stages = Places(self.settings_["latents"]), self._coder.stages if self._coder else 1
-        if not places.on_map:
-            return (places.number * stages,)
-        return places.size if stages == 1 else (*places.size, stages)
-
-    def _draws(self, k: int) -> int:
-        return 1 if self._coder and self._coder.certain else k
-
-    def _points(self, Z: Any) -> np.ndarray:
-        points = super()._points(Z)
-        if self._coder and not ((points >= 0) & (points < self._coder.classes) & (points == np.rint(points))).all():
-            raise InputError(f"Expected codes, whole numbers 0 .. {self._coder.classes - 1}; got others.")
-        return points
+        return build_for(self, site)
 
     @Scored
     def score_samples(self, X: Any, y: Any = None, *, k: int | None = None) -> np.ndarray:
@@ -256,6 +229,14 @@ class VAE(LatentDensity):
         if n is None:
             return indexed(self._told(filled), X)
         return filled if self.schema_.columns is None else [indexed(self._told(drawn), X) for drawn in filled]
+
+
+def build_for(estimator: Any, site: Site) -> VariationalAutoencoder:
+    """The model of an estimator with a posterior and an objective, under the usual prior where none is given."""
+    posterior = estimator.posterior
+    check_draws(posterior, estimator._objective().samples)
+    natural = UniformCodes() if isinstance(posterior, Coder) else StandardNormal()
+    return build(site, estimator.settings_, posterior, estimator.prior or natural)
 
 
 def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior: Spec) -> VariationalAutoencoder:
