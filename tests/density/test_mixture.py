@@ -352,10 +352,10 @@ def test_completion_is_the_conditional_mean_and_draws_follow_the_conditional(kin
     assert filled[0, 1] == pytest.approx(line.weights_ @ line.means_[:, 0])
     plane = mixture.condition(x[1])
     np.testing.assert_allclose(filled[1, [0, 2]], plane.weights_ @ plane.means_)
-    draws = mixture.complete(x[[0] * 4000], n_draws=1, random_state=0)[0]
+    draws = mixture.complete(x[[0] * 4000], n=1, random_state=0)[0]
     assert stats.kstest(draws[:, 1], line.cdf).pvalue > 1e-3
     np.testing.assert_array_equal(draws[:, [0, 2]], x[[0] * 4000][:, [0, 2]])
-    twice = mixture.complete(x, n_draws=2, random_state=1)
+    twice = mixture.complete(x, n=2, random_state=1)
     assert twice.shape == (2, 5, 3)
     np.testing.assert_array_equal(twice[0, 3:], x[3:])
     assert (twice[0] != twice[1])[np.isnan(x)].all()

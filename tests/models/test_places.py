@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits
 
 import latens
 from latens import VAE, AutoEncoder, SemiSupervisedVAE
+from latens.cli.summary import code
 from latens.data import load
 from latens.models import AutoregressiveCodes, FiniteScalar, GumbelSoftmax, Places, VectorQuantised
 from latens.neural.defaults import network
@@ -164,3 +165,15 @@ def test_a_map_of_what_is_no_code_is_refused(name):
 def test_a_perceptron_may_make_a_map():
     vae = fitted(FiniteScalar(3), latents=(2, 3), encoder=MLP((8,)), decoder=MLP((8,)), epochs=1)
     assert vae.transform(BITS[:5]).shape == (5, 2, 3)
+
+
+def test_it_is_said_what_a_row_passes_through():
+    """And the plane of a report shows the vectors that codes stand for: codes have no order."""
+    vae = fitted(FiniteScalar((3, 3)), latents=(2, 2), encoder=MLP((8,)), decoder=MLP((8,)), epochs=1)
+    assert code(vae) == {"units": 4, "through": "2 x 2 codes, each one of 9", "point": "code"}
+    read = vae._read(vae.transform(BITS[:5]))
+    with torch.no_grad():
+        value, _ = vae.model_.posterior(torch.from_numpy(BITS[:5, None]).float()).rsample_and_code()
+    np.testing.assert_allclose(read, value, atol=1e-6)
+    plain = VAE(latents=3, encoder=MLP((8,)), decoder=MLP((8,)), epochs=2, objective=Distortion(), **SMALL).fit(BITS)
+    assert code(plain) == {"units": 3, "through": "3 numbers", "point": "posterior mean"}

@@ -232,7 +232,7 @@ def sample(
 
 @app.command
 def reconstruct(run: str, data: str, /, *, output: Out = None, json: Switch = False) -> None:
-    """Pass DATA through the latent space of RUN: E[x | z] at the posterior mean.
+    """Pass DATA through the latent space of RUN: E[x | z] at the posterior mean, or at the code.
 
         latens reconstruct runs/faces photos/ -o back.png
 
@@ -267,7 +267,7 @@ def complete(run: str, data: str, /, *, output: Out = None, k: Draws = None, jso
 
 @app.command
 def encode(run: str, data: str, /, *, output: Out = None, json: Switch = False) -> None:
-    """Write the posterior mean E[z | x] of each example of DATA.
+    """Write the posterior mean E[z | x] of each example of DATA, or its code.
 
         latens encode runs/faces photos/ -o z.npy
 

@@ -59,7 +59,7 @@ class Plane:
     """Codes in two dimensions.
 
     Attributes:
-        points: ``(n, 2)``, the posterior means.
+        points: ``(n, 2)``, the posterior means or codes.
         low, high: the ends of what is shown: all points but the farthest few in a thousand.
         names: of the two axes.
         how: where the axes come from, in words.
@@ -229,7 +229,7 @@ def _drawn(estimator: LatentDensity, schema: Schema) -> tuple[np.ndarray | None,
 
 
 def _plane(estimator: LatentDensity, placed: Subset, shown: Subset) -> Plane | None:
-    z = estimator.transform(placed).astype(np.float64).reshape(len(placed), -1)
+    z = estimator._read(estimator.transform(placed)).astype(np.float64)
     if z.shape[1] < 2:
         return None
     centre, axes, names, how = _axes(z)

@@ -12,7 +12,7 @@ from latens.cli.screen import Line
 from latens.data import Schema
 from latens.density import DensityEstimator
 from latens.metrics.evaluate import MIXTURE
-from latens.neural import NeuralDensity
+from latens.neural import AutoEncoder, LatentDensity, NeuralDensity
 from latens.neural.progress import duration, roughly
 from latens.neural.saving import portable
 from latens.utils.text import text
@@ -43,6 +43,7 @@ def about(estimator: DensityEstimator) -> dict[str, Any]:
     common = {"schema": schema.describe(), "summary": schema.summary, "versions": versions}
     if not isinstance(estimator, NeuralDensity):
         nothing: dict[str, Any] = {
+            "code": None,
             "settings": {},
             "reasons": {},
             "objective": None,
@@ -54,6 +55,7 @@ def about(estimator: DensityEstimator) -> dict[str, Any]:
     return {
         "estimator": portable(estimator),
         **common,
+        "code": code(estimator) if isinstance(estimator, LatentDensity) else None,
         "settings": {name: text(value) for name, value in estimator.settings_.items()},
         "reasons": dict(estimator.reasons_),
         "objective": text(estimator._objective()),
@@ -68,6 +70,14 @@ def about(estimator: DensityEstimator) -> dict[str, Any]:
             "recoveries": history.recoveries,
         },
     }
+
+
+def code(estimator: LatentDensity) -> dict[str, Any]:
+    """What a row passes through: how many numbers, in words, and what they are."""
+    size, classes = " x ".join(map(str, estimator._latent_shape)), estimator.code_classes_
+    through = f"{size} numbers" if classes is None else f"{size} codes, each one of {classes}"
+    mean = classes is None and not isinstance(estimator, AutoEncoder)
+    return {"units": estimator._n_features_out, "through": through, "point": "posterior mean" if mean else "code"}
 
 
 def training(history: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from latens.cli import summary
 from latens.cli.opened import as_rows, columns, label_of, log_likelihoods, open_latent, open_model, read_like, unframed
 from latens.cli.report.pictures import drawable
 from latens.cli.screen import Answer, working
@@ -84,7 +85,8 @@ def reconstruct(path: str, data: str, output: str | None) -> Answer:
     out = output or _place("reconstructions", estimator.schema_, len(source))
     with working("reconstructing"):
         rows = estimator.reconstruct(source)
-    return _written(out, rows, estimator.schema_, "E[x | z] at the posterior mean", {}, source.names)
+    what = f"E[x | z] at the {summary.code(estimator)['point']}"
+    return _written(out, rows, estimator.schema_, what, {}, source.names)
 
 
 def complete(path: str, data: str, output: str | None, k: int | None) -> Answer:
@@ -100,13 +102,14 @@ def complete(path: str, data: str, output: str | None, k: int | None) -> Answer:
 
 
 def encode(path: str, data: str, output: str | None) -> Answer:
-    """Posterior means."""
+    """Posterior means, or codes."""
     estimator = open_latent(path, "encode")
     source = read_like(estimator, data)
     with working("encoding"):
         z = estimator.transform(source).reshape(len(source), -1)
     schema = columns([f"z{i}" for i in range(z.shape[1])])
-    return _written(output or "z.npy", z, schema, "posterior means E[z | x]", {}, source.names)
+    what = "posterior means E[z | x]" if summary.code(estimator)["point"] == "posterior mean" else "codes"
+    return _written(output or "z.npy", z, schema, what, {}, source.names)
 
 
 def decode(path: str, points: str, output: str | None, label: str | None) -> Answer:

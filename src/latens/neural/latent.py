@@ -235,6 +235,13 @@ class LatentDensity(NeuralDensity):
 
         return self._map(X, y, codes).reshape(-1, *self._latent_shape)
 
+    def _read(self, points: np.ndarray) -> np.ndarray:
+        """What the decoder reads of latent points, ``(n, numbers)``: the points, or the vectors of codes."""
+        flat = points.reshape(len(points), -1)
+        if self._coder is None:
+            return flat
+        return self.model_.posterior.quantiser.embed(torch.from_numpy(flat).to(self._device)).cpu().numpy()  # type: ignore[operator, union-attr]
+
     def _decoded(self, z: Tensor, context: Tensor | None) -> np.ndarray:
         return self.units_.located(self.model_(clamp(self._cut(z)), context=context))
 

@@ -56,7 +56,7 @@ def pairs(study: Study) -> str:
     across = min(STRIP, len(originals))
     lead = (
         f"Above, examples from the {study.judged_on} data; below each, what comes back after it has passed through "
-        f"{study.about['settings']['latents']} numbers. What is lost, the code does not hold. The mean squared error "
+        f"{study.about['code']['through']}. What is lost, the code does not hold. The mean squared error "
         f"is {study.figures['reconstruction_error']:.4g}, in squared units of the data."
     )
     strips = [

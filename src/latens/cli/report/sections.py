@@ -22,7 +22,7 @@ CARRIES = 0.01
 def figure_cards(study: Study) -> str:
     """The figures with their units, each with a sentence."""
     f = study.figures
-    kind, latents = "probability" if f["measure"] == "mass" else "density", study.about["settings"].get("latents")
+    kind, latents = "probability" if f["measure"] == "mass" else "density", (study.about["code"] or {}).get("units")
     error = f", ± {f['standard_error']:.2f} (standard error)." if f.get("standard_error") is not None else "."
     draws = f", from {f['k']} weighted draws each" if f.get("k") else ""
     believed = f"Log {kind} of an example{draws}{error} Higher is better."
@@ -83,7 +83,7 @@ def learning(study: Study) -> str:
         f"minimised here: <code>{escape(study.about['objective'])}</code>."
     )
     names = ["loss", "distortion", "rate"]
-    if study.about["settings"].get("latents") is None:
+    if study.about["code"] is None:
         lead, names = "The loss: minus the mean of log p(x), on training rows and on rows held out.", ["loss"]
     elif study.kind == "AutoEncoder":
         lead, names = "Distortion: the nats it costs to describe an example given its code.", ["distortion"]
@@ -112,7 +112,8 @@ def latent_map(study: Study) -> str:
     if plane is None:
         return ""
     groups, classes = colours_of(study.labels)
-    lead = f"Each dot is an example, placed by the posterior mean of its code ({plane.how}). "
+    place = "the posterior mean of its code" if study.about["code"]["point"] == "posterior mean" else "its code"
+    lead = f"Each dot is an example, placed by {place} ({plane.how}). "
     if classes and study.about["condition"] is None:
         lead += "Colours are the labels, which training never saw: where they part, the model has found them by itself."
     elif classes:

@@ -22,10 +22,10 @@ def written(study: Study) -> str:
 def _pairs(study: Study) -> str:
     if study.originals is None or study.reconstructions is None:
         return ""
-    latents, wrong = study.about["settings"]["latents"], study.figures["wrong_symbols"]
+    through, wrong = study.about["code"]["through"], study.figures["wrong_symbols"]
     lead = (
-        f"Strings from the {study.judged_on} data, and what comes back of each after it has passed through {latents} "
-        f"numbers: the most probable symbol after those written. {wrong:.0%} of places hold another symbol. What is "
+        f"Strings from the {study.judged_on} data, and what comes back of each after it has passed through {through}: "
+        f"the most probable symbol after those written. {wrong:.0%} of places hold another symbol. What is "
         "lost, the code does not hold."
     )
     rows = zip(study.originals[:PAIRED], study.reconstructions[:PAIRED])

@@ -31,10 +31,10 @@ def traces(study: Study) -> str:
     """Originals below reconstructions, and draws below means, as lines."""
     if not drawn(study.schema) or study.originals is None or study.reconstructions is None:
         return ""
-    latents, error = study.about["settings"]["latents"], study.figures["reconstruction_error"]
+    through, error = study.about["code"]["through"], study.figures["reconstruction_error"]
     lead = (
         f"Examples from the {study.judged_on} data, and over each what comes back after it has passed through "
-        f"{latents} numbers, all on one scale{_lanes(study.schema)}. The mean squared error is {error:.4g}, in squared "
+        f"{through}, all on one scale{_lanes(study.schema)}. The mean squared error is {error:.4g}, in squared "
         "units of the data."
     )
     parts = [

@@ -279,25 +279,25 @@ class GaussianMixture(DensityEstimator):
         return x, component
 
     def complete(
-        self, X: ArrayLike, n_draws: int | None = None, random_state: int | np.random.RandomState | None = None
+        self, X: ArrayLike, n: int | None = None, random_state: int | np.random.RandomState | None = None
     ) -> Any:
-        """``X`` (n, d) with its missing entries (NaN) filled in.
+        """``X`` (rows, d) with its missing entries (NaN) filled in.
 
         Args:
             X: rows, NaN where missing.
-            n_draws: None fills in the mean given the observed entries; a number draws that often from their density
+            n: None fills in the mean given the observed entries; a number draws that often from their density
                 given the observed entries (multiple imputation).
             random_state: seeds the draws.
 
         Returns:
-            (n, d) float64, or a frame as X is, with its index, and the columns that miss nothing; (n_draws, n, d).
+            (rows, d) float64, or a frame as X is, with its index, and the columns that miss nothing; (n, rows, d).
         """
         x = self._table(X)
-        if n_draws is None:
+        if n is None:
             return completed(X, missing.expected(x, self._shape, self._mixture))
-        check_positive("n_draws", n_draws, integer=True)
+        check_positive("n", n, integer=True)
         rng = check_random_state(random_state)
-        return np.stack([missing.drawn(x, self._shape, self._mixture, rng) for _ in range(n_draws)])
+        return np.stack([missing.drawn(x, self._shape, self._mixture, rng) for _ in range(n)])
 
     def condition(self, given: Any) -> GaussianMixture:
         """p(open columns | known columns), a mixture again.
