@@ -54,7 +54,7 @@ def fitted(request):
 
 WHATS = {
     "scores": lambda e, X: e.score_samples(X, k=5),
-    "many draws": lambda e, X: e.score_samples(X, k=700),
+    "many draws": lambda e, X: e.score_samples(X, k=512),
     "latents": lambda e, X: e.transform(X),
     "reconstructions": lambda e, X: e.reconstruct(X),
     "errors": lambda e, X: e.reconstruction_error(X),
@@ -64,25 +64,25 @@ WHATS = {
 @pytest.mark.parametrize("what", WHATS.values(), ids=WHATS)
 def test_neither_order_nor_subset_nor_place_moves_a_bit(fitted, what):
     estimator, X = fitted
-    rows = X[:40]
+    rows = X[:24]
     whole = what(estimator, rows)
-    order = np.random.default_rng(1).permutation(40)
+    order = np.random.default_rng(1).permutation(24)
     np.testing.assert_array_equal(what(estimator, rows[order]), whole[order])
     np.testing.assert_array_equal(what(estimator, rows[7:10]), whole[7:10])
-    np.testing.assert_array_equal(what(estimator, rows[[39]]), whole[[39]])
+    np.testing.assert_array_equal(what(estimator, rows[[23]]), whole[[23]])
     np.testing.assert_array_equal(what(estimator, np.concatenate([X[50:60], rows]))[10:], whole)
     np.testing.assert_array_equal(what(estimator, load(rows)), whole)
-    assert len(np.unique(whole, axis=0)) > 30
+    assert len(np.unique(whole, axis=0)) > 18
 
 
 def test_the_type_of_the_same_numbers_moves_no_bit(fitted):
     estimator, X = fitted
     rows = X[:20]
-    scores = estimator.score_samples(rows)
+    scores = estimator.score_samples(rows, k=16)
     for same in (rows.astype(np.float32), np.asfortranarray(rows), rows[::-1][::-1]):
-        np.testing.assert_array_equal(estimator.score_samples(same), scores)
+        np.testing.assert_array_equal(estimator.score_samples(same, k=16), scores)
     if np.isfinite(rows).all() and (rows == rows.astype(int)).all():
-        np.testing.assert_array_equal(estimator.score_samples(rows.astype(np.uint8)), scores)
+        np.testing.assert_array_equal(estimator.score_samples(rows.astype(np.uint8), k=16), scores)
 
 
 def test_the_same_seed_gives_the_same_bits(fitted):

@@ -14,7 +14,7 @@ from latens.distributions import Normal
 from latens.nn import MLP
 from latens.objectives import ELBO, Distortion, Rate
 
-SMALL = {"epochs": 2, "latents": 2, "encoder": MLP((8,)), "decoder": MLP((8,)), "random_state": 0}
+SMALL = {"epochs": 1, "latents": 2, "encoder": MLP((8,)), "decoder": MLP((8,)), "random_state": 0}
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 2)) @ RNG.normal(size=(2, 5)) + 0.2 * RNG.normal(size=(300, 5))
 
@@ -24,7 +24,7 @@ X = RNG.normal(size=(300, 2)) @ RNG.normal(size=(2, 5)) + 0.2 * RNG.normal(size=
         VAE(**SMALL),
         AutoEncoder(**SMALL),
         SemiSupervisedVAE(**SMALL, classifier=MLP((8,))),
-        Flow(epochs=2, network=MLP((8,)), random_state=0),
+        Flow(epochs=1, network=MLP((8,)), random_state=0),
     ]
 )
 def test_the_checks_of_scikit_learn_pass(estimator, check):
@@ -57,7 +57,7 @@ def test_a_pipeline_goes_on_from_the_latents():
 
 def test_a_grid_of_objectives_is_searched():
     grid = {"objective": [ELBO(), Distortion()]}
-    base = VAE(**SMALL | {"epochs": 30}, likelihood=Normal("shared"), learning_rate=0.01)
+    base = VAE(**SMALL | {"epochs": 15}, likelihood=Normal("shared"), learning_rate=0.01)
     search = GridSearchCV(base, grid, cv=3, error_score="raise").fit(X)
     assert search.best_params_ == {"objective": ELBO()}
     scores = search.cv_results_["mean_test_score"]

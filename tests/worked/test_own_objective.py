@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 
 from latens import VAE
 from latens.models import Draw, draw
+from latens.nn import MLP
 from latens.objectives import Distortion, Objective
 
 
@@ -24,7 +25,7 @@ def test_it_is_the_rate_above_the_floor_and_composes():
     X = load_digits().images
     objective = Distortion() + 2.0 * RateFloor(6.0)
     assert repr(objective) == "Distortion() + 2.0 * RateFloor(6.0)"
-    vae = VAE(latents=4, objective=objective, epochs=30, random_state=0).fit(X)
+    vae = VAE(latents=4, objective=objective, encoder=MLP((64,)), decoder=MLP((64,)), epochs=20, random_state=0).fit(X)
     d = draw(vae.model_, vae.units_(torch.tensor(X[:50])))
     rate = d.rate.mean().item()
     assert 4.0 < rate < 8.0  # beyond the floor, a nat costs two
