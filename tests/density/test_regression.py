@@ -186,13 +186,13 @@ def test_the_error_of_a_median_counts_its_kink_in(n):
 
 
 def test_the_kink_is_counted_in_along_every_column():
-    """Against the spread of 800 fits to 40 rows: squared distances are on average as many as coefficients."""
+    """Against the spread of 400 fits to 40 rows: squared distances are on average as many as coefficients."""
     rng = np.random.RandomState(6)
     features = Design.of(_X[:40], np.ones(40), True).features(_X[:40])
-    thetas = np.array([LaplaceNoise.fit(features, rng.laplace(size=40), np.ones(40))[1] for _ in range(800)])
+    thetas = np.array([LaplaceNoise.fit(features, rng.laplace(size=40), np.ones(40))[1] for _ in range(400)])
     told = LaplaceNoise(1.0).covariance(features, np.zeros(4), np.ones(40))
     inside = (thetas @ np.linalg.inv(told) * thetas).sum(axis=1)
-    assert inside.mean() == pytest.approx(4.0, abs=5 * inside.std() / 800**0.5 + 0.2)  # 6.3 without the kink
+    assert inside.mean() == pytest.approx(4.0, abs=5 * inside.std() / 400**0.5 + 0.2)  # 6.3 without the kink
 
 
 @pytest.mark.parametrize("kind", ["laplace", "student-t", "negative-binomial"])
@@ -212,7 +212,7 @@ def test_new_rows_fall_into_the_interval_as_often_as_it_says(noise):
     rng, hits, levels = np.random.RandomState(2), [], np.array([0.5, 0.9])
     few, new = _X[:40], _X[40:50]
     truth = Regression(noise).fit(_X, TARGETS[noise])
-    for _ in range(60):
+    for _ in range(30):
         fitted, y = Regression(noise).fit(few, truth.sample(few, rng)), truth.sample(new, rng)
         ends = np.stack([fitted.interval(new, level).T for level in levels])  # (levels, 2, n)
         hits.append(((ends[:, 0] <= y) & (y <= ends[:, 1])).mean(axis=1))

@@ -99,18 +99,18 @@ def test_a_saved_flow_is_the_same(flow, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_bits():
-    settings = {**TINY, "epochs": 2, "batch_size": 100}
-    a, b = (Flow(**settings).fit(X) for _ in range(2))
-    np.testing.assert_array_equal(a.score_samples(X), b.score_samples(X))
+    settings, rows = {**TINY, "epochs": 2, "batch_size": 100}, X[:300]
+    a, b = (Flow(**settings).fit(rows) for _ in range(2))
+    np.testing.assert_array_equal(a.score_samples(rows), b.score_samples(rows))
     np.testing.assert_array_equal(a.sample(20), b.sample(20))
-    other = Flow(**settings | {"random_state": 1}).fit(X)
-    assert not np.array_equal(a.score_samples(X), other.score_samples(X))
+    other = Flow(**settings | {"random_state": 1}).fit(rows)
+    assert not np.array_equal(a.score_samples(rows), other.score_samples(rows))
 
 
 def test_other_units_add_their_volume():
-    a = Flow(epochs=2, **TINY).fit(X)
-    b = Flow(epochs=2, **TINY).fit(X * [4.0, 0.5])
-    np.testing.assert_allclose(b.score_samples(X * [4.0, 0.5]), a.score_samples(X) - np.log(4.0 * 0.5), atol=1e-6)
+    rows, others = X[:300], X[:300] * [4.0, 0.5]
+    a, b = (Flow(epochs=2, batch_size=50, **TINY).fit(table) for table in (rows, others))
+    np.testing.assert_allclose(b.score_samples(others), a.score_samples(rows) - np.log(4.0 * 0.5), atol=1e-6)
 
 
 def test_training_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path):
@@ -118,14 +118,14 @@ def test_training_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path):
         if getattr(event, "row", {}).get("epoch") == 3:
             raise KeyboardInterrupt
 
-    settings = {**TINY, "epochs": 5, "batch_size": 100}
-    whole = Flow(**settings).fit(X)
+    settings, rows = {**TINY, "epochs": 5, "batch_size": 100}, X[:500]
+    whole = Flow(**settings).fit(rows)
     flow, file = Flow(**settings), tmp_path / "state.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        flow._fit(flow._source(X, reset=True), checkpoint=file, listener=stop)
+        flow._fit(flow._source(rows, reset=True), checkpoint=file, listener=stop)
     again = Flow(**settings)
-    again._fit(again._source(X, reset=True), checkpoint=file)
-    np.testing.assert_array_equal(again.score_samples(X), whole.score_samples(X))
+    again._fit(again._source(rows, reset=True), checkpoint=file)
+    np.testing.assert_array_equal(again.score_samples(rows), whole.score_samples(rows))
 
 
 # -- shapes of data
@@ -150,10 +150,10 @@ def test_one_column_is_drawn_as_it_is_scored():
 def test_the_ratio_to_a_known_density_is_one_on_average(flow):
     """E_g[p / g] = 1 for g with heavier tails than p: in the plane a z-test says more than a quadrature of kinks."""
     g = latens.Mixture([latens.Parametric("multivariate-t", fixed={"df": 3.0})] * 2, random_state=0).fit(X)
-    draws = g.sample(100_000, random_state=1)
+    draws = g.sample(30_000, random_state=1)
     ratio = np.exp(flow.score_samples(draws) - g.score_samples(draws))
     error = ratio.std() / np.sqrt(len(ratio))
-    assert error < 0.01
+    assert error < 0.018
     assert abs(ratio.mean() - 1) < 4 * error
 
 
@@ -259,7 +259,7 @@ def test_several_real_numbers_a_row():
 def test_a_flow_is_a_prior():
     rng = np.random.default_rng(1)
     rows = np.where(rng.random((600, 1)) < 0.5, -3.0, 3.0) + 0.3 * rng.normal(size=(600, 3))
-    small = {"encoder": MLP((32,)), "decoder": MLP((32,)), "epochs": 50, "random_state": 0, "learning_rate": 0.01}
+    small = {"encoder": MLP((32,)), "decoder": MLP((32,)), "epochs": 30, "random_state": 0, "learning_rate": 0.01}
     small |= {"latents": 1, "likelihood": Normal("shared")}
     prior = NormalizingFlow(1, network=MLP((8,)))
     plain, flowing = (VAE(prior=p, **small).fit(rows).score_samples(rows, k=100).mean() for p in (None, prior))
@@ -276,9 +276,9 @@ WRONG = {
     "network": (lambda: Flow(network=3).fit(X), r"network expects a perceptron such as MLP\(\(128, 128\)\), .*; got 3"),
     "missing": (lambda: Flow().fit(np.where(X > 2, np.nan, X)), "NaN"),
     "one row": (lambda: Flow().fit(X[:1]), "at least 2 examples; got 1"),
-    "columns": (lambda: Flow(epochs=1, **TINY).fit(X).score_samples(X[:, :1]), "1 features"),
-    "points": (lambda: Flow(epochs=1, **TINY).fit(X).inverse_transform(X[:, :1]), r"latent points \(n, 2\); got"),
-    "no y": (lambda: Flow(epochs=1, condition="y", **TINY).fit(X, X[:, 0]).sample(2), "give y, 1 real number"),
+    "columns": (lambda: Flow(epochs=1, **TINY).fit(X[:99]).score_samples(X[:, :1]), "1 features"),
+    "points": (lambda: Flow(epochs=1, **TINY).fit(X[:99]).inverse_transform(X[:, :1]), r"latent points \(n, 2\); got"),
+    "no y": (lambda: Flow(epochs=1, condition="y", **TINY).fit(X[:99], X[:99, 0]).sample(2), "give y, 1 real number"),
     "too few y": (lambda: Flow(condition="y").fit(X, X[:9, 0]), "for each of 2000 rows; got an array"),
     "missing y": (lambda: Flow(condition="y").fit(X, X[:, 0] * [*[1.0] * 1999, np.nan]), "1 are NaN or infinite"),
 }

@@ -79,7 +79,7 @@ def check_bound(vae, rows, exact):
     if isinstance(getattr(vae, "prior_", None), VAE):  # whose scores are bounds themselves: the mean of more rows
         assert vae.score_samples(rows, k=1000).mean() == pytest.approx(exact.mean(), abs=0.01)
     else:
-        np.testing.assert_allclose(vae.score_samples(rows[:6], k=50_000), exact[:6], atol=0.01)
+        np.testing.assert_allclose(vae.score_samples(rows[:6], k=20_000), exact[:6], atol=0.015)
     copied = copy.deepcopy(vae)
     short = []
     for seed in range(50):
@@ -246,12 +246,12 @@ def test_a_linear_gaussian_model_has_the_moments_and_the_density_known():
     exact = stats.multivariate_normal(W @ m + c, W @ S @ W.T + np.diag((0.5 * scale) ** 2))
     samples = vae.sample(20_000)
     usual = rows[exact.logpdf(rows) > -5][:20]
-    np.testing.assert_allclose(vae.score_samples(usual, k=60_000), exact.logpdf(usual), atol=0.02)
+    np.testing.assert_allclose(vae.score_samples(usual, k=30_000), exact.logpdf(usual), atol=0.025)
     holed = np.where([True, True, False], usual, np.nan)
     given = exact.cov[2, :2] @ np.linalg.solve(exact.cov[:2, :2], (usual[:, :2] - exact.mean[:2]).T) + exact.mean[2]
-    off = np.abs(vae.complete(holed, k=20_000)[:, 2] - given)
+    off = np.abs(vae.complete(holed, k=8_000)[:, 2] - given)
     del vae.prior_
-    before = np.abs(vae.complete(holed, k=20_000)[:, 2] - given)
+    before = np.abs(vae.complete(holed, k=8_000)[:, 2] - given)
     assert np.median(off) < 0.03 < 0.6 * np.median(before)
 
     z = (samples.mean(0) - exact.mean) / np.sqrt(np.diag(exact.cov) / len(samples))
@@ -279,7 +279,7 @@ def test_the_evaluation_is_of_the_prior_that_counts(plain, refined):
 
 
 def test_learning_anew_forgets_the_prior_of_other_latents(refined):
-    other = copy.copy(refined).set_params(epochs=1).fit(table())
+    other = copy.copy(refined).set_params(epochs=1).fit(table(60))
     assert not hasattr(other, "prior_")
 
 
