@@ -102,7 +102,7 @@ def test_log_det_is_that_of_autodiff(make):
     f = make()
     y, log_det = f.forward(X)
     x, back = f.inverse(y)
-    for i in range(len(X)):
+    for i in range(0, len(X), 4):
         jacobian = torch.autograd.functional.jacobian(lambda x: f.forward(x)[0], X[i])
         torch.testing.assert_close(log_det[i], torch.linalg.slogdet(jacobian)[1], rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(back, -log_det, rtol=1e-6, atol=1e-6)
@@ -233,14 +233,14 @@ def flow(size, spread=0.5):
 
 def test_a_density_in_one_dimension_integrates_to_one():
     p = Transformed(standard_normal(torch.zeros(1, dtype=torch.float64)), flow(1))
-    grid = torch.linspace(-20, 20, 400_001, dtype=torch.float64)[:, None]
+    grid = torch.linspace(-20, 20, 100_001, dtype=torch.float64)[:, None]
     assert torch.trapezoid(p.log_prob(grid).exp(), grid[:, 0]).item() == pytest.approx(1, abs=1e-6)
 
 
 def test_a_density_in_two_dimensions_integrates_to_one():
     p = Transformed(standard_normal(torch.zeros(2, dtype=torch.float64)), flow(2, 0.2))
-    axis = torch.linspace(-12, 12, 701, dtype=torch.float64)
-    density = p.log_prob(torch.cartesian_prod(axis, axis)).exp().reshape(701, 701)
+    axis = torch.linspace(-12, 12, 401, dtype=torch.float64)
+    density = p.log_prob(torch.cartesian_prod(axis, axis)).exp().reshape(401, 401)
     assert torch.trapezoid(torch.trapezoid(density, axis), axis).item() == pytest.approx(1, abs=5e-4)
 
 

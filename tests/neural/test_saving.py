@@ -87,8 +87,8 @@ def pair(request, tmp_path_factory):
 
 def test_everything_is_read_back_to_the_bit(pair):
     fitted, again = pair
-    X = data_of(fitted)[:30]
-    y = {"y": LABELS[:30]} if fitted.condition else {}
+    X = data_of(fitted)[:10]
+    y = {"y": LABELS[:10]} if fitted.condition else {}
     np.testing.assert_array_equal(fitted.transform(X, **y), again.transform(X, **y))
     np.testing.assert_array_equal(fitted.reconstruct(X, **y), again.reconstruct(X, **y))
     if isinstance(fitted, VAE):
