@@ -312,3 +312,26 @@ def test_gradients_written_by_hand_are_those_of_autodiff():
 
 def normal(loc, log_scale):
     return Elementwise(NormalElement(loc, log_scale), 1)
+
+
+@pytest.mark.parametrize("exposure", [None, "total"])
+def test_a_shared_scatter_begins_at_four_times_that_of_the_moments(exposure):
+    """Counts of which r is known; of rows of very different totals where these are given, which 60 elements make."""
+    rng = np.random.default_rng(0)
+    r = np.tile([0.5, 2.0, 8.0], 20)
+    m = 6.0 * (rng.lognormal(0, 0.7, (5000, 1)) if exposure else np.ones((5000, 1)))
+    x = torch.from_numpy(rng.poisson(rng.gamma(r, m / r))).float()
+    found = NegativeBinomial(exposure=exposure).common(x)
+    np.testing.assert_allclose((found.exp() / 4).reshape(20, 3).mean(0), r[:3], rtol=0.1)
+    assert torch.isfinite(NegativeBinomial(exposure=exposure).common(torch.zeros(5, 3))).all()
+    assert NegativeBinomial("element", exposure).common(x) is None
+
+
+def test_slopes_of_negative_binomial_counts_are_those_of_the_formula():
+    """One row of r beside many of means: of zeros no log-gamma function is computed, and nothing is lost by it."""
+    x = torch.tensor([[0.0, 3.0, 0.0], [1.0, 0.0, 40.0]], dtype=torch.float64)
+    m, r = (torch.randn(*shape, dtype=torch.float64).requires_grad_() for shape in ((2, 3), (3,)))
+    slow = torch.distributions.NegativeBinomial(r.exp(), logits=m - r).log_prob(x).sum()
+    fast = NegativeBinomial()(m, (3,), shared=r).log_prob(x).sum()
+    for one, other in zip(torch.autograd.grad(fast, (m, r)), torch.autograd.grad(slow, (m, r))):
+        torch.testing.assert_close(one, other)

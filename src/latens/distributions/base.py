@@ -197,6 +197,10 @@ class Family(Value, ABC):
         """
         return None
 
+    def common(self, batch: Tensor) -> Tensor | None:
+        """The shared parameters that a first batch of events ``(B, *event)`` suggests; None where zero will do."""
+        return None
+
     def totals(self, batch: Tensor) -> Tensor | None:
         """The totals of a first batch of events, from which draws take theirs; None where totals are modelled."""
         return None

@@ -23,6 +23,8 @@ from latens.utils.errors import InputError
 LOG_MEAN = (-20.0, 20.0)
 LOG_TOTAL = (-10.0, 15.0)
 GATE = (-20.0, 20.0)
+FIRST_LOG_TOTAL = (-2.5, 5.0)
+"""Where the logarithm of a shared r begins: elements that were hardly counted tell next to nothing of it."""
 
 
 class PoissonElement(Univariate):
@@ -63,8 +65,7 @@ class NegativeBinomialElement(Univariate):
         """log of Gamma(x + r) / (Gamma(r) x!) (r / (r + m))^r (m / (r + m))^x, in double precision."""
         y, log_r = x.double(), self.log_total.double()
         r, logits = log_r.exp(), self.log_mean.double() - log_r
-        choices = torch.lgamma(y + r) - torch.lgamma(r) - log_factorial(y)
-        return (choices + r * logsigmoid(-logits) + y * logsigmoid(logits)).to(self.log_mean.dtype)
+        return (_log_choices(y, r) + r * logsigmoid(-logits) + y * logsigmoid(logits)).to(self.log_mean.dtype)
 
     def draw(self, shape: Shape) -> Tensor:
         """A Poisson draw at a gamma draw of the rate."""
@@ -217,6 +218,10 @@ class NegativeBinomial(Counted):
         """log r of each element where it is "shared"."""
         return event_shape if self.dispersion == "shared" else None
 
+    def common(self, batch: Tensor) -> Tensor | None:
+        """log r of the moments of each element, where it is "shared"."""
+        return _log_scatter(batch, bool(self.exposure)) if self.dispersion == "shared" else None
+
     def element(self, rest: tuple[Tensor, ...], shared: Tensor | None, log_mean: Tensor) -> Univariate:
         """Counts of these log-means, and log r from the network or shared."""
         log_total = rest[0] if self.dispersion == "element" else shared
@@ -262,6 +267,10 @@ class ZeroInflated(Counted):
         """That of the family."""
         return self.family.shared_shape(event_shape)
 
+    def common(self, batch: Tensor) -> Tensor | None:
+        """That of the family."""
+        return self.family.common(batch)
+
     def element(self, rest: tuple[Tensor, ...], shared: Tensor | None, log_mean: Tensor) -> Univariate:
         """The family's counts, and more zeros."""
         return ZeroInflatedElement(self.family.element(rest[:-1], shared, log_mean), bounded(rest[-1], *GATE))
@@ -270,3 +279,30 @@ class ZeroInflated(Counted):
 def _check_exposure(family: Counted) -> None:
     if family.exposure not in (None, "total"):
         raise InputError(f"{type(family).__name__} expects exposure None or 'total'; got {family.exposure!r}.")
+
+
+def _log_choices(y: Tensor, r: Tensor) -> Tensor:
+    """log Gamma(y + r) / (Gamma(r) y!), which is 0 of zeros: on a processor no others are computed."""
+    y, r = torch.broadcast_tensors(y, r)
+    if y.device.type != "cpu":
+        return torch.lgamma(y + r) - torch.lgamma(r) - log_factorial(y)
+    at = y.flatten().nonzero().squeeze(-1)  # and not a mask, whose gradient could not be recorded: sizes differ
+    many, of = y.flatten()[at], r.flatten()[at]
+    found = torch.lgamma(many + of) - torch.lgamma(of) - log_factorial(many)
+    return torch.zeros_like(y).flatten().index_put((at,), found).reshape(y.shape)
+
+
+def _log_scatter(batch: Tensor, exposed: bool) -> Tensor:
+    """log 4 r of the moments of each element, ``(B, *event) -> (*event)``: r = sum m^2 / sum ((x - m)^2 - m).
+
+    Four times as much: of what scatters around one mean for all events, a model explains a part. From r = 1 everywhere
+    the counts of single cells took some thousand steps to be told as well.
+    """
+    x = batch.double()
+    m = x.mean(0).expand_as(x)
+    if exposed:
+        totals = x.flatten(1).sum(1)
+        m = m * (totals / totals.mean().clamp(min=1e-9)).reshape(-1, *[1] * (x.ndim - 1))
+    beyond = ((x - m).square() - m).sum(0)
+    r = m.square().sum(0).clamp(min=1e-9) / beyond.clamp(min=1e-9)
+    return (4.0 * r).log().clamp(*FIRST_LOG_TOTAL).to(batch.dtype)
