@@ -205,9 +205,15 @@ def epochs(n: int, batch: int, spec: Spec | Any, typed: bool = False) -> Choice:
 
 
 def learning_rate(spec: Spec | Any, steps: int, typed: bool = False) -> Choice:
-    """A rise, then a cosine down to a hundredth; without the rise, the first steps can throw a deep network far."""
+    """A rise, then a cosine down to a hundredth; without the rise, the first steps can throw a deep network far.
+
+    Of few steps each has to lead further: at 600 of them perceptrons on digits, cells and tables told held-out rows
+    better by 1 to 5 nats with three times the rate, at 2,000 by a little.
+    """
     rise = round(min(0.3, max(0.02, 200 / steps)), 3)
     peak = 2e-3 if isinstance(spec, (Conv, SequenceNetwork, Topics)) else 6e-3 if typed else 1e-3
+    if isinstance(spec, MLP) and not typed:
+        peak = round(peak * min(3.0, max(1.0, (12_000 / steps) ** 0.5)), 4)
     schedule: Schedule = Cosine(peak, peak / 100, rise)
     return Choice(schedule, f"rises over the first {100 * rise:g} % of training, then falls to a hundredth")
 
