@@ -10,7 +10,7 @@ from scipy import stats
 from torch import nn
 
 import latens
-from latens import VAE, AutoEncoder, Flow, GaussianMixture, Histogram, KernelDensity, Parametric
+from latens import VAE, AutoEncoder, BayesClassifier, Flow, GaussianMixture, Histogram, KernelDensity, Parametric
 from latens.distributions import MixtureOf, Normal, StudentT, VonMisesFisher
 from latens.metrics import evaluate
 from latens.models import (
@@ -259,15 +259,64 @@ def test_a_linear_gaussian_model_has_the_moments_and_the_density_known():
     np.testing.assert_allclose(np.cov(samples.T), exact.cov, atol=5 * 2 * exact.cov.max() / math.sqrt(len(samples)))
 
 
-def test_a_conditional_density_keeps_its_condition():
-    rows, y = table(), (table()[:, 2] > 0).astype(int)
+CONDITIONAL = {
+    "a copy for each class": GaussianMixture(3, random_state=0),
+    "a classifier": BayesClassifier(GaussianMixture(3, random_state=0)),
+    "a network": Flow(transforms=1, network=MLP((8,)), epochs=5, random_state=0),
+}
+
+
+@pytest.fixture(scope="module")
+def sided():
+    """A conditional density, and its rows and their sides; its code tells the side too."""
+    rows, y = table(), np.where(table()[:, 2] > 0, "right", "left")
     vae = VAE(likelihood=Normal("shared"), latents=2, condition="y", **TINY | {"epochs": 15})
     vae.set_params(objective=Distortion() + 0.5 * Rate(), posterior=StudentT("element")).fit(rows, y)
-    vae.fit_prior(GaussianMixture(3, random_state=0), rows, y)
-    for label in (0, 1):
-        exact = evidence(vae, rows[:9], of_density(vae), context=[[1.0 - label, label]])
-        np.testing.assert_allclose(vae.score_samples(rows[:9], np.full(9, label), k=20_000), exact, atol=0.02)
-    assert vae.sample(500, y=1)[:, 2].mean() > vae.sample(500, y=0)[:, 2].mean()
+    return vae, rows, y
+
+
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_a_prior_of_a_conditional_density_knows_the_condition(name, sided, tmp_path):
+    """log p(x | y) is the integral of p(x | z, y) p(z | y); draws given y have the mean of rows of y."""
+    first, rows, y = sided
+    vae = copy.copy(first).fit_prior(CONDITIONAL[name], rows, y)
+    for k, label in enumerate(("left", "right")):
+
+        def of_side(model, z, k=k, label=label):
+            one = vae.prior_.densities_[k].score_samples(z.numpy()) if isinstance(vae.prior_, BayesClassifier) else None
+            return torch.from_numpy(vae.prior_.score_samples(z.numpy(), label) if one is None else one)
+
+        exact = evidence(vae, rows[:4], of_side, points=121, context=[[1.0 - k, k]])
+        np.testing.assert_allclose(vae.score_samples(rows[:4], np.full(4, label), k=5000), exact, atol=0.05)
+        drawn, real = vae.sample(2000, y=label), rows[y == label]
+        assert np.abs((drawn.mean(0) - real.mean(0)) / rows.std(0)).max() < 0.3
+    mixed = vae.sample(2000, y=np.resize(["left", "right"], 2000))[:, 2]
+    assert (mixed[::2] < 0).mean() > 0.85
+    assert (mixed[1::2] > 0).mean() > 0.85
+    np.testing.assert_array_equal(
+        vae.score_samples(rows[:20], y[:20], k=9)[7:9], vae.score_samples(rows[7:9], y[7:9], k=9)
+    )
+    vae.save(tmp_path / "model")
+    again = latens.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.sample(20, y="left"), vae.sample(20, y="left"))
+
+
+def test_beside_real_numbers_only_a_network_is_told_them(sided):
+    _, rows, _ = sided
+    vae = VAE(likelihood=Normal("shared"), latents=2, condition="y", **TINY).fit(rows, rows[:, 2])
+    assert vae.fit_prior(Histogram(3), rows, rows[:, 2]).sample(5, y=1.5).shape == (5, 3)
+    vae.fit_prior(CONDITIONAL["a network"], rows, rows[:, 2])
+    z, y = vae._latents(rows, rows[:, 2])[:4], rows[:4, 2:]
+    with torch.no_grad():
+        told = vae._fitted_prior(torch.from_numpy(vae.condition_.encode(y, 4))).log_prob(torch.from_numpy(z))
+    np.testing.assert_allclose(told, vae.prior_.score_samples(z, y), rtol=1e-4)
+
+
+def test_a_class_of_too_few_rows_for_its_prior_is_named(sided):
+    vae, rows, y = sided
+    few = np.r_[np.flatnonzero(y == "left")[:50], np.flatnonzero(y == "right")[:2]]
+    with pytest.raises(InputError, match=r"The density of class right \(2 rows\)"):
+        copy.copy(vae).fit_prior(GaussianMixture(3), rows[few], y[few])
 
 
 def test_the_evaluation_is_of_the_prior_that_counts(plain, refined):

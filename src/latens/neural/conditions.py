@@ -57,6 +57,10 @@ class Condition(Value):
             raise InputError(f"y holds classes that were not fitted: {unknown[:5]}; fitted were {self._few()}.")
         return (labels[:, None] == known).astype(np.float32)
 
+    def decode(self, indicators: np.ndarray) -> np.ndarray:
+        """The classes ``(n,)`` that indicators ``(n, classes)`` stand for."""
+        return np.asarray(self.classes)[indicators.argmax(1)]
+
     def examples(self, n: int) -> np.ndarray:
         """n labels to look at: every class in turn."""
         return np.resize(np.asarray(self.classes), n)
@@ -165,6 +169,10 @@ class Covariates(Value):
         if values.shape[1] != self.size:
             raise InputError(f"y was fitted with {self.size} number(s) a row; got {values.shape[1]}.")
         return ((values - self.shift) / self.scale).astype(np.float32)
+
+    def decode(self, numbers: np.ndarray) -> np.ndarray:
+        """The numbers ``(n, columns)`` that standardised ones stand for."""
+        return numbers.astype(np.float64) * self.scale + self.shift
 
     def examples(self, n: int) -> np.ndarray:
         """n values to look at: the mean."""

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -22,9 +21,11 @@ from latens.density.tables import framed
 from latens.distributions import Distribution, Family, noise, standard_normal
 from latens.models import Coder, FittedDistribution, Model, Places, Reprised, check_spaces, clamp, encode, sample
 from latens.neural import defaults
+from latens.neural.afterwards import check_prior, knows_y, prior_of
 from latens.neural.base import Defaults, Network, NeuralDensity
 from latens.neural.codes import check_places
 from latens.neural.completion import check_factorises
+from latens.neural.conditions import Covariates
 from latens.neural.given import conditional_draws, row_of
 from latens.neural.progress import active_units
 from latens.neural.rows import seed_of
@@ -165,13 +166,17 @@ class LatentDensity(NeuralDensity):
         nothing. Any density that is fitted to them closes the gap, also a second VAE. It is kept in ``prior_`` and
         saved with the model, the networks stay as they are, and ``del model.prior_`` brings the first prior back.
 
+        Of a conditional density it is p(z | y): what a code tells of y no prior for all can know, and drawn under
+        another y it contradicts the decoder. Of classes, each has a copy of its own, kept in a ``BayesClassifier``; a
+        network is told y instead (``condition="y"``); of other densities beside real numbers y, z does not depend on y.
+
         Args:
             density: any unfitted density of real numbers, of which a copy is fitted.
             X: rows like those fitted.
-            y: what they are conditioned on, for p(x | y); z does not depend on it: p(x | y) = E[p(x | z, y)].
+            y: what they are conditioned on, for p(x | y).
 
         Raises:
-            InputError: no density of real numbers, or latents that are codes.
+            InputError: no density of real numbers, latents that are codes, or too few rows of a class.
 
         References:
             Dai and Wipf, *Diagnosing and enhancing VAE models*, 2019, for a second VAE; Ghosh et al., *From variational
@@ -184,21 +189,30 @@ class LatentDensity(NeuralDensity):
             >>> vae.sample(5).shape, vae.score_samples(X).shape, vae.prior_.n_components
             ((5, 3), (200,), 3)
         """
-        _check_prior(density)
+        check_prior(density, self.condition)
         if self.code_classes_ is not None or self.model_.choices != 1 or self.model_.shapes is not None:
             raise InputError(
                 "fit_prior expects a model with one latent vector of real numbers; codes and hierarchies learn their "
                 "prior with the model, such as VAE(posterior=GumbelSoftmax(10), prior=AutoregressiveCodes())."
             )
-        fitted = clone(density).fit(self._latents(X, y))
+        fitted = prior_of(density, self._latents(X, y), self._labels(X, y), isinstance(self.condition_, Covariates))
         if np.any(fitted._masses):
             raise InputError(f"fit_prior expects a density; {fitted} tells masses, and latents are real numbers.")
         self.prior_ = fitted
         return self
 
+    def _labels(self, X: Any, y: Any) -> np.ndarray | None:
+        """What each row is conditioned on, None where nothing is."""
+        if self.condition_ is None:
+            return None
+        source = self._source(X)
+        context = self._context(source.labels if y is None else y, len(source))
+        return None if context is None else self.condition_.decode(context)
+
     def _latents(self, X: Any, y: Any) -> np.ndarray:
         """A draw of q(z | x) for each row, ``(n, latents)``: a function of the model, the row and the seed."""
-        model = Reprised(self.model_, standard_normal(self._origin))  # which refuses latents that are no real vectors
+        normal = standard_normal(self._origin)
+        model = Reprised(self.model_, lambda context: normal)  # which refuses latents that are no real vectors
 
         def drawn(rows: np.ndarray, x: Tensor, beside: Tensor | None) -> Tensor:
             u, observed, _ = seen(self.units_, x)
@@ -212,7 +226,13 @@ class LatentDensity(NeuralDensity):
         """The model under the prior that was fitted afterwards, where there is one."""
         if not hasattr(self, "prior_"):
             return self.model_
-        return Reprised(self.model_, FittedDistribution(self.prior_, self._origin))
+        return Reprised(self.model_, self._fitted_prior)
+
+    def _fitted_prior(self, context: Tensor | None) -> FittedDistribution:
+        """The prior that was fitted afterwards, given y where it was fitted so."""
+        if context is None or self.condition_ is None or not knows_y(self.prior_):
+            return FittedDistribution(self.prior_, self._origin)
+        return FittedDistribution(self.prior_, self._origin, self.condition_.decode(context.cpu().numpy()))
 
     @property
     def _origin(self) -> Tensor:
@@ -352,14 +372,6 @@ def _totals(totals: Any, n: int, family: Family) -> np.ndarray:
     if not (np.isfinite(found) & (found >= 0) & (found == np.rint(found))).all():
         raise InputError(f"totals expects whole numbers from 0 on; got {totals!r}.")
     return found
-
-
-def _check_prior(density: Any) -> None:
-    """Refuses what is no density of rows by themselves."""
-    if not isinstance(density, DensityEstimator) or not hasattr(density, "score_samples"):
-        raise InputError(f"fit_prior expects a density such as GaussianMixture(10); got {type(density).__name__}.")
-    if density.get_params(deep=False).get("condition") is not None:
-        raise InputError(f"fit_prior expects a density p(z) without a condition; got {density}.")
 
 
 _COLLAPSED = (
