@@ -164,6 +164,10 @@ def test_many_symbols_are_told_in_two_steps_exactly():
     torch.testing.assert_close(table.exp().sum(-1), torch.ones(600))
     expected = table.gather(1, x[:, None]).squeeze(1)
     torch.testing.assert_close(output.of(h, x), expected)
+    with torch.autocast("cpu", torch.bfloat16):  # as training runs where processors have bf16
+        told = output.of(h, x)
+    assert told.dtype == torch.float32
+    torch.testing.assert_close(told, expected, atol=0.1, rtol=0.0)
     with torch.no_grad():
         torch.testing.assert_close(output.of_any(h, x), expected)
         order = torch.randperm(600)

@@ -16,6 +16,8 @@ CASES = {
     "8 channels": (nn.Conv2d(8, 8, 3), 128, "float32"),
     "32 channels": (nn.Conv2d(32, 32, 3), 128, "bf16"),
     "8 channels and a large head": (nn.Sequential(nn.Conv2d(8, 8, 3), nn.Linear(4096, 512)), 128, "float32"),
+    "a recurrent layer": (nn.GRU(512, 512), 128, "float32"),
+    "a table of many symbols": (nn.Sequential(nn.Embedding(100_000, 64), nn.Linear(64, 64)), 128, "float32"),
     "no weights": (nn.Identity(), 128, "float32"),
 }
 

@@ -81,14 +81,15 @@ class Output(nn.Module):
         """log p of every symbol, ``(N, H) -> (N, symbols)``."""
         if self.adaptive:
             return self.layer.log_prob(h)
-        logits = self.layer(h)
-        return (logits if logits.dtype == torch.float64 else logits.float()).log_softmax(-1)
+        return _log_softmax(self.layer(h))
 
     def of(self, h: Tensor, x: Tensor) -> Tensor:
         """log p of one symbol each, ``(N, H), (N,) -> (N,)``: what training needs."""
-        if self.adaptive:
-            return self.layer(h, x).output
-        return _at(self(h), x)
+        if not self.adaptive:
+            return _at(self(h), x)
+        out = _at(_log_softmax(self.layer.head(h)), x.clamp(max=FREQUENT))
+        rare = (x >= FREQUENT).nonzero().squeeze(-1)
+        return out.index_add(0, rare, _at(_log_softmax(self.layer.tail[0](h[rare])), x[rare] - FREQUENT))
 
     def of_any(self, h: Tensor, x: Tensor) -> Tensor:
         """The same, a bounded number at a time, and to the bit whatever stands beside: what scores need."""
@@ -106,6 +107,11 @@ class Output(nn.Module):
             rest = _at(self.layer.tail[0](h[full]).log_softmax(-1), x[full] - FREQUENT)
             out[here] += rest[: len(here)]
         return out
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    """In at least single precision: log densities are not for half of one."""
+    return (logits if logits.dtype == torch.float64 else logits.float()).log_softmax(-1)
 
 
 def _at(log_p: Tensor, x: Tensor) -> Tensor:
