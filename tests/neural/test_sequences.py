@@ -111,6 +111,20 @@ def test_a_prior_fitted_afterwards_and_classes_to_condition_on_serve_text(fitted
 
 
 @pytest.mark.parametrize("network", [GRU(12, 6), Transformer(12, 1, 2)], ids=str)
+def test_an_encoder_of_text_reads_what_stands_beside(network, tmp_path):
+    """Of one string and two classes two codes; the same code where nothing is conditioned on."""
+    settings = SMALL | {"encoder": network, "epochs": 1, "objective": Distortion(), "condition": "y"}
+    y = np.arange(len(LINES)) % 2
+    vae = VAE(**settings).fit(LINES, y)
+    one, other = vae.transform(LINES[:1] * 2, [0, 1])
+    assert np.abs(one - other).max() > 1e-3
+    vae.save(tmp_path / "model")
+    np.testing.assert_array_equal(
+        latens.load(tmp_path / "model").transform(LINES[:9], y[:9]), vae.transform(LINES[:9], y[:9])
+    )
+
+
+@pytest.mark.parametrize("network", [GRU(12, 6), Transformer(12, 1, 2)], ids=str)
 def test_a_language_model_scores_exactly_and_learns(network):
     shared = {"network": network, "learning_rate": 0.02, "batch_size": 16, "random_state": 0}
     model = LanguageModel(**shared, epochs=1).fit(LINES)

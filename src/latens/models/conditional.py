@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from latens.distributions import CausalSymbols, Distribution, Family, Strings, standard_normal
-from latens.nn import Decoder, SequenceNetwork, Site, Spec, view_of
+from latens.nn import Decoder, Encoder, SequenceNetwork, Site, Spec, view_of
 from latens.utils.errors import InputError
 
 Shape = tuple[int, ...]
@@ -119,8 +119,12 @@ class NetworkDistribution(_Shared):
         axes = len(self.c_shape)
         seen = c if self.view is None else self.view(c, observed)
         batch = c.shape[: c.ndim - axes]
-        seen = seen if self.reads_text else join(seen, context, axes)
-        params = self.network(seen.flatten(0, len(batch) - 1) if len(batch) != 1 else seen)
+        beside = []
+        if not self.reads_text:
+            seen = join(seen, context, axes)
+        elif context is not None and isinstance(self.network, Encoder):
+            beside = [context.expand(*batch, -1).flatten(0, -2)]
+        params = self.network(seen.flatten(0, len(batch) - 1) if len(batch) != 1 else seen, *beside)
         return params.to(c.dtype).reshape(*batch, *self.param_shape)
 
 
@@ -227,7 +231,10 @@ class Conditional(Spec):
         network = self.network
         if isinstance(network, Spec):
             _check_reads(network, site)
-            network = network.build(Site(params, inside, site.batch, modules=site.modules, symbols=site.symbols))
+            beside = site.beside if site.symbols else None
+            network = network.build(
+                Site(params, inside, site.batch, modules=site.modules, beside=beside, symbols=site.symbols)
+            )
         else:
             network = copy.deepcopy(network)
             _check_own(network, inside, params)

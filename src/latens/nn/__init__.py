@@ -10,7 +10,7 @@ from latens.nn.conv import Conv
 from latens.nn.masked import MaskedMLP
 from latens.nn.mlp import MLP
 from latens.nn.recurrent import GRU
-from latens.nn.sequences import Decoder, SequenceNetwork
+from latens.nn.sequences import Decoder, Encoder, SequenceNetwork
 from latens.nn.topics import Topics
 from latens.nn.view import TableView, View, view_of
 
@@ -19,6 +19,7 @@ __all__ = [
     "MLP",
     "Conv",
     "Decoder",
+    "Encoder",
     "MaskedMLP",
     "SequenceNetwork",
     "Site",

@@ -106,10 +106,12 @@ class _AttentiveEncoder(Encoder):
     def __init__(self, spec: Transformer, site: Site) -> None:
         super().__init__(spec.width, site)
         self.table = nn.Embedding(spec.symbols(site), spec.width)
+        self.told = nn.Linear(self.beside, spec.width, bias=False) if self.beside else None
         self.layer = _Attention(spec, prod(site.context_shape or ()))
 
-    def states(self, x: Tensor, known: Tensor) -> Tensor:
-        return self.layer(self.table(x), mask=known[:, None, None, :])
+    def states(self, x: Tensor, known: Tensor, c: Tensor) -> Tensor:
+        read = self.table(x) if self.told is None else self.table(x) + self.told(c).unsqueeze(1)
+        return self.layer(read, mask=known[:, None, None, :])
 
 
 class _AttentiveDecoder(Decoder):

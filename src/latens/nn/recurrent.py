@@ -59,10 +59,11 @@ class _RecurrentEncoder(Encoder):
     def __init__(self, spec: GRU, site: Site) -> None:
         super().__init__(spec.hidden, site)
         self.table = nn.Embedding(spec.symbols(site), spec.embedding)
-        self.layer = nn.GRU(spec.embedding, spec.hidden, batch_first=True)
+        self.layer = nn.GRU(spec.embedding + self.beside, spec.hidden, batch_first=True)
 
-    def states(self, x: Tensor, known: Tensor) -> Tensor:
-        return self.layer(self.table(x))[0]
+    def states(self, x: Tensor, known: Tensor, c: Tensor) -> Tensor:
+        beside = c.unsqueeze(1).expand(-1, x.shape[1], -1)
+        return self.layer(torch.cat([self.table(x), beside], -1))[0]
 
 
 class _RecurrentDecoder(Decoder):

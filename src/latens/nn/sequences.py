@@ -159,23 +159,28 @@ class Decoder(nn.Module, ABC):
 
 
 class Encoder(nn.Module, ABC):
-    """Numbers that tell of a whole string: its last state, and the mean of all, through one linear map."""
+    """Numbers that tell of a whole string: its last state, and the mean of all, through one linear map.
+
+    What stands beside the string, y of q(z | x, y), is beside every symbol.
+    """
 
     def __init__(self, width: int, site: Site) -> None:
         super().__init__()
+        self.beside = prod(site.beside or (0,))
         self.last = nn.Linear(2 * width, prod(site.event_shape))
         self.event_shape = site.event_shape
 
     @abstractmethod
-    def states(self, x: Tensor, known: Tensor) -> Tensor:
-        """``(B, T)`` and which positions hold symbols or the end -> ``(B, T, H)``."""
+    def states(self, x: Tensor, known: Tensor, c: Tensor) -> Tensor:
+        """``(B, T)``, which positions hold symbols or the end, and ``(B, C)`` beside -> ``(B, T, H)``."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(B, T) -> (B, *event_shape)``."""
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """``(B, T)``, and ``(B, C)`` where there is a context -> ``(B, *event_shape)``."""
         x = x[:, : reach(x)].long()
         end = lengths(x).clamp(max=x.shape[1] - 1)
         known = torch.arange(x.shape[1], device=x.device) <= end[:, None]
-        h = self.states(x, known)
+        c = self.last.weight.new_zeros(len(x), self.beside) if context is None else context
+        h = self.states(x, known, c)
         final = h.gather(1, end[:, None, None].expand(-1, 1, h.shape[-1])).squeeze(1)
         mean = (h * known.unsqueeze(-1)).sum(1) / (end + 1).unsqueeze(-1)
         return self.last(torch.cat([final, mean], -1)).unflatten(-1, self.event_shape)
@@ -188,7 +193,7 @@ class SequenceNetwork(Spec, ABC):
 
     @abstractmethod
     def build(self, site: Site) -> nn.Module:
-        """``(B, T)`` symbols to ``(B, *event_shape)``."""
+        """``(B, T)`` symbols, and the context beside them, to ``(B, *event_shape)``."""
 
     @abstractmethod
     def decoder(self, symbols: int, length: int, context: int) -> Decoder:
