@@ -78,7 +78,7 @@ class LatentDensity(NeuralDensity):
     decoder: Network
 
     def _defaults(self, schema: Schema, n: int, settings: dict[str, Any]) -> Defaults:
-        paced = defaults.decoder(schema, self.latents if self.decoder is None else None).value
+        paced = defaults.decoder(schema, self.latents).value if self.decoder is None else self.decoder
         return {
             "likelihood": lambda: defaults.likelihood(schema, n),
             "latents": lambda: defaults.latents(schema, n),
