@@ -52,7 +52,7 @@ PAIRS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "SVAE": (ours.hyperspherical_vae, "SVAE", {}),
     "PoincareVAE": (ours.poincare_vae, "PoincareVAE", {}),
     "HVAE": (lambda **s: ours.hamiltonian_vae(3, **s), "HVAE", {"n_lf": 3, "eps_lf": 0.1, "beta_zero": 0.3}),
-    "RHVAE": (None, "RHVAE", {"n_lf": 3, "eps_lf": 0.01, "beta_zero": 0.3}),
+    "RHVAE": (lambda **s: ours.riemannian_vae(3, **s), "RHVAE", {"n_lf": 3, "eps_lf": 0.01, "beta_zero": 0.3}),
     "WAE_MMD": (lambda **s: ours.wasserstein_autoencoder(**s), "WAE_MMD", {"reg_weight": 100.0}),
     "INFOVAE_MMD": (ours.info_vae, "INFOVAE_MMD", {"alpha": 0.0, "lbd": 1000.0}),
     "Adversarial_AE": (ours.adversarial_autoencoder, "Adversarial_AE", {}),

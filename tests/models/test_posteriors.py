@@ -284,6 +284,31 @@ def test_points_of_a_sphere_are_no_rows():
         VAE(**ESTIMATORS | {"latents": 1}, posterior=VonMisesFisher(), prior=UniformSphere()).fit(ROWS)
 
 
+SPREADS = {
+    "sphere": (VonMisesFisher(), UniformSphere()),
+    "ball": (PoincareNormal(), StandardPoincare()),
+    "curved ball": (PoincareNormal(2.5), StandardPoincare(2.5)),
+}
+
+
+@pytest.mark.parametrize("size", [2, 16])
+@pytest.mark.parametrize("name", SPREADS)
+def test_a_decoder_reads_points_of_any_space_at_the_size_of_normal_ones(name, size):
+    """Or it learns late, and directions are given up before; a network of one's own reads points as they are."""
+    posterior, prior = SPREADS[name]
+    site, settings = Site((3,), None, X.float()), {"latents": size, "likelihood": Normal(1.0), "encoder": SMALL}
+    model = build(site, settings | {"decoder": MLP(())}, posterior, prior)
+    torch.manual_seed(0)
+    z = model.prior().sample((4000,))
+    seen = []
+    model.likelihood.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.likelihood(z)
+    assert seen[0].square().mean().sqrt().item() == pytest.approx(1, abs=0.15)
+    own = torch.nn.Linear(size, 3)
+    told = build(site, settings | {"decoder": own}, posterior, prior).likelihood(z).mean
+    torch.testing.assert_close(told, own(z))
+
+
 # -- flows
 
 

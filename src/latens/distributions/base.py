@@ -209,6 +209,10 @@ class Family(Value, ABC):
         """Parameters to begin with where no network gives them: near zero, ``apart`` from each other."""
         return apart * torch.randn(self.param_shape(event_shape))
 
+    def spread(self, event_shape: Shape) -> float:
+        """How large the numbers of an event are, about: other than 1 where its space keeps them small."""
+        return 1.0
+
     def calibrate(self, dist: Any, x: Tensor) -> Tensor | None:
         """The shared parameters that are best for these data in closed form; None where they are learned."""
         return None

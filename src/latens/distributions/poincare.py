@@ -172,6 +172,11 @@ class PoincareNormal(Family):
             raise InputError(f"PoincareNormal describes vectors; got events {tuple(event_shape)}.")
         return (2 * event_shape[0],)
 
+    def spread(self, event_shape: Shape) -> float:
+        """That of the standard one, whose draws are about D^(1/2) from the centre."""
+        far = (self.curvature * event_shape[0]) ** 0.5
+        return math.tanh(0.5 * far) / far
+
     def __call__(
         self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
     ) -> BallNormal:

@@ -245,6 +245,10 @@ class VonMisesFisher(Family):
             raise InputError(f"VonMisesFisher describes vectors of 2 numbers or more; got {tuple(event_shape)}.")
         return (event_shape[0] + 1,)
 
+    def spread(self, event_shape: Shape) -> float:
+        """D^(-1/2): that of the uniform distribution."""
+        return event_shape[0] ** -0.5
+
     def __call__(
         self, params: Tensor, event_shape: Shape, shared: Tensor | None = None, offset: Tensor | None = None
     ) -> SphereNormal:

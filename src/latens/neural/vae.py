@@ -245,8 +245,10 @@ def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior:
     places, coder = Places(settings["latents"]), base if isinstance(base, Coder) else None
     z_shape, seen = (places.number * (coder.stages if coder else 1),), places.shape(coder.width if coder else 1)
     x_shape, beside = site.event_shape, site.beside
+    own = not isinstance(settings["decoder"], Spec)  # reads points as they are
+    spread = base.spread(z_shape) if isinstance(base, Family) and not own else 1.0
     likelihood = Conditional(settings["likelihood"], settings["decoder"]).build(
-        Site(x_shape, seen, events=site.batch, beside=beside)
+        Site(x_shape, seen, events=site.batch, beside=beside, spread=spread)
     )
     modules: dict[str, nn.Module] = {"likelihood": likelihood}
     inference = Site(

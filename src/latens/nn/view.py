@@ -51,6 +51,27 @@ class View(nn.Module):
         return seen if observed is None else seen * observed
 
 
+class Scaled(nn.Module):
+    """v(x) = x / spread: what is known to be small, such as points of a ball, at the size that networks learn from.
+
+    Args:
+        spread: how large the numbers are.
+        shape: of what is seen.
+
+    Example:
+        >>> Scaled(0.5, (2,))(torch.tensor([0.5, -1.0]))
+        tensor([ 1., -2.])
+    """
+
+    def __init__(self, spread: float, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.spread, self.shape = spread, shape
+
+    def forward(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """In the shape that came."""
+        return x / self.spread
+
+
 class TableView(nn.Module):
     """What a network is shown of a row: of each category a unit vector, and numbers as in :class:`View`.
 
@@ -92,8 +113,10 @@ class TableView(nn.Module):
         return torch.cat([vectors, self.view(x[..., self.numbers]) * told, 1.0 - told], -1)
 
 
-def view_of(site: Site) -> View | TableView | None:
+def view_of(site: Site) -> View | Scaled | TableView | None:
     """What a network that is given ``site.batch`` sees of it; None where no batch is known, or it is text."""
+    if site.batch is None and site.spread != 1.0:
+        return Scaled(site.spread, site.context_shape or ())
     if site.batch is None or site.symbols is not None:
         return None
     return View(site.batch) if site.categories is None else TableView(site.batch, site.categories)
