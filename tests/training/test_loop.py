@@ -19,6 +19,7 @@ from latens.training import (
 )
 from latens.training.batches import order
 from latens.training.events import Tick
+from latens.training.state import State
 from latens.utils.errors import InputError
 
 X = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
@@ -168,8 +169,21 @@ def _failing(net, at, value=math.nan, times=1):
     return loss
 
 
+def slower_from_the_third_epoch():
+    """the weights after two epochs, and two more with half the learning rate, by torch's own optimiser"""
+    net = network()
+    optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.0)
+    for epoch in range(4):
+        optimiser.param_groups[0]["lr"] = 0.01 if epoch < 2 else 0.005
+        for rows in order(64, 16, 0, epoch, 0, 0, 1):
+            optimiser.zero_grad()
+            (net(X[rows]) - Y[rows]).square().mean().backward()
+            optimiser.step()
+    return weights(net)
+
+
 def test_a_loss_that_is_not_finite_is_named_and_rolled_back():
-    ours, theirs, told = network(), network(), []
+    ours, told = network(), []
     recipe = Recipe(4, 16, 0.01, precision="float32")
     data = ResidentBatches(X, Y)
     history = minimise(ours, _failing(ours, at=9), data, recipe, listener=told.append)
@@ -177,15 +191,7 @@ def test_a_loss_that_is_not_finite_is_named_and_rolled_back():
     assert (event.name, event.epoch, event.step, event.learning_rate_factor) == ("distortion", 3, 2, 0.5)
     assert history.recoveries == 1
     assert [row["learning_rate"] for row in history.rows] == [0.01, 0.01, 0.005, 0.005]
-
-    optimiser = torch.optim.AdamW(theirs.parameters(), weight_decay=0.0)
-    for epoch in range(4):
-        optimiser.param_groups[0]["lr"] = 0.01 if epoch < 2 else 0.005
-        for rows in order(64, 16, 0, epoch, 0, 0, 1):
-            optimiser.zero_grad()
-            (theirs(X[rows]) - Y[rows]).square().mean().backward()
-            optimiser.step()
-    torch.testing.assert_close(weights(ours), weights(theirs), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(weights(ours), slower_from_the_third_epoch(), rtol=1e-5, atol=1e-6)
 
 
 def test_after_three_recoveries_the_last_good_weights_remain():
@@ -229,6 +235,55 @@ def test_gradients_that_are_never_finite_stop_training():
 
     with pytest.raises(TrainingError, match="the gradient was nan"):
         minimise(net, loss, ResidentBatches(X, Y), Recipe(30, 16, precision="float32"))
+
+
+def _bursting(net, at):
+    """squared error, of weights that are a million times as large from one call on"""
+    calls = {"n": 0}
+
+    def loss(batch, progress):
+        calls["n"] += 1
+        if calls["n"] == at:
+            with torch.no_grad():
+                net[2].weight.mul_(1e6)
+        return {"loss": (net(batch[0]) - batch[1]).square().mean()}
+
+    return loss
+
+
+def test_a_network_that_bursts_is_taken_back_though_its_loss_is_finite():
+    burst, told = network(), []
+    recipe = Recipe(4, 16, 0.01, precision="float32")
+    minimise(burst, _bursting(burst, 10), ResidentBatches(X, Y), recipe, listener=told.append)
+    (event,) = [e for e in told if isinstance(e, Recovered)]
+    assert (event.name, event.epoch, event.step, event.recoveries) == ("loss", 3, 4, 1)
+    assert event.value > 1e6
+    torch.testing.assert_close(weights(burst), slower_from_the_third_epoch(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_loss_that_grows_as_a_weight_warms_up_is_let_pass():
+    net = network()
+
+    def loss(batch, progress):
+        return {"loss": (net(batch[0]) - batch[1]).square().mean() * (1 + 500 * progress) - 50}
+
+    assert minimise(net, loss, ResidentBatches(X, Y), Recipe(8, 16, 1e-4, precision="float32")).recoveries == 0
+
+
+def test_a_state_whose_gradients_overflow_is_none_to_go_back_to(monkeypatch):
+    monkeypatch.setattr(loop, "CHECK_STEPS", 1)
+    monkeypatch.setattr(loop, "SNAPSHOT_STEPS", 1)
+    net, calls, taken = network(), {"n": 0}, []
+    snapshot = State.take_snapshot
+    monkeypatch.setattr(State, "take_snapshot", lambda state: (taken.append(calls["n"]), snapshot(state)))
+
+    def loss(batch, progress):
+        calls["n"] += 1
+        error = (net(batch[0]) - batch[1]).square().mean()
+        return {"loss": error + (net[0].weight.sum() * 0).abs().sqrt() if calls["n"] in (3, 4) else error}
+
+    minimise(net, loss, ResidentBatches(X, Y), Recipe(2, 8, 0.01, precision="float32"))
+    assert taken == [n for n in range(17) if n not in (3, 4)]
 
 
 def test_events(monkeypatch):

@@ -38,8 +38,8 @@ def describe(event: Event) -> str:
         return f"epoch {event.row['epoch']}: {figures(event.row)}, {duration(event.seconds_left)} left"
     if isinstance(event, Recovered):
         return (
-            f"{event.name} was {event.value} in epoch {event.epoch}, step {event.step}: back to the last good state "
-            f"with {event.learning_rate_factor:g} of the learning rate"
+            f"{event.name} was {event.value:.4g} in epoch {event.epoch}, step {event.step}: back to the last good "
+            f"state with {event.learning_rate_factor:g} of the learning rate"
         )
     if isinstance(event, Stopped):
         best = f"; kept the weights of epoch {event.best_epoch}" if event.best_epoch else ""

@@ -39,7 +39,7 @@ class Adam:
         self.second = [torch.zeros_like(w) for w in self.weights]
         device = self.weights[0].device
         self.steps = torch.zeros((), device=device)
-        self._finite = torch.zeros((), device=device)
+        self._finite = torch.ones((), device=device)
         self._bad = torch.zeros((), device=device)
         self._scale = torch.ones((), device=device)
         self._groups = _by_dtype(self.weights)
@@ -59,6 +59,11 @@ class Adam:
                 chosen = (gradients, self.weights, self.first, self.second)
                 lists = chosen if len(self._groups) == 1 else tuple([each[i] for i in group] for each in chosen)
                 self._update(self, learning_rate, *lists)
+
+    @property
+    def moved(self) -> bool:
+        """Whether the gradient of the last step was finite; waits for the device."""
+        return bool(self._finite.item())
 
     def skipped(self, steps: int) -> int:
         """How many of ``steps`` steps had a gradient that was not finite; waits for the device."""

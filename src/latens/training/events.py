@@ -56,7 +56,7 @@ class EpochEnd(Event):
 
 @dataclass(frozen=True)
 class Recovered(Event):
-    """A number was not finite; training went back to its last good state with half the learning rate."""
+    """A number was not finite, or far too large; training went back to a good state with half the learning rate."""
 
     name: str
     value: float

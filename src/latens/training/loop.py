@@ -41,6 +41,8 @@ CHECKPOINT_SHARE = 0.05
 RECOVERIES = 3
 SKIPS = 10
 """Steps with a gradient that is not finite that are let pass, besides one per cent of all."""
+LEAP = 1e3
+"""A loss that is above the first one by so many times its size, and at least so many nats, comes from no model."""
 
 
 def minimise(
@@ -226,12 +228,13 @@ class _Run:
     def check(self) -> bool:
         """Whether all numbers have been finite; where not, training is back at its last good state."""
         self.meter.flush()
-        bad = self.meter.bad or self.skips()
+        bad = self.meter.bad or self.skips() or self.leap()
         if self.world.any(bad is not None):
             self.recover(bad or Bad("a number in another process", math.nan, self.meter.batches - 1))
             return False
         step = self.state.position.step
-        if step < self.steps and (step % SNAPSHOT_STEPS == 0 or self.late(time.perf_counter())):
+        due = step % SNAPSHOT_STEPS == 0 or self.late(time.perf_counter())
+        if step < self.steps and due and self.state.moves():
             self.save()
         return True
 
@@ -249,11 +252,24 @@ class _Run:
                 return Bad(name, math.nan, self.meter.batches - 1)
         return None
 
+    def leap(self) -> Bad | None:
+        """A loss that is finite, but that of a network which has burst: weights that no step leads back from."""
+        position, losses = self.state.position, self.meter.recent
+        if not losses:
+            return None
+        if position.first_loss is None:
+            position.first_loss = losses[0]
+        usual, first = float(np.median(losses)), position.first_loss
+        losses.clear()
+        if usual - first <= LEAP * max(abs(first), 1.0):
+            return None
+        return Bad(next(iter(self.meter.names)), usual, self.meter.batches - 1)
+
     def recover(self, bad: Bad) -> None:
         state, failed = self.state, self.state.position
         epoch, recoveries = failed.epoch + 1, failed.recoveries + 1
         state.undo()
-        what = f"{bad.name} was {bad.value} in epoch {epoch}, step {bad.batch + 1}"
+        what = f"{bad.name} was {bad.value:.4g} in epoch {epoch}, step {bad.batch + 1}"
         if recoveries > RECOVERIES:
             rate = at(self.recipe.learning_rate, self.progress()) * failed.factor
             raise TrainingError(

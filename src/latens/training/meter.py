@@ -16,7 +16,7 @@ the memory around them from being used again."""
 
 
 class Bad(NamedTuple):
-    """The first number that was not finite: its name, its value, and how many batches had gone before it."""
+    """The first number that was not finite, or far too large: its name, its value, how many batches went before it."""
 
     name: str
     value: float
@@ -26,7 +26,8 @@ class Bad(NamedTuple):
 class Meter:
     """Sums of named numbers over batches, weighted by their rows.
 
-    ``add`` copies them to a page on the device; ``flush`` reads the page, all at once.
+    ``add`` copies them to a page on the device; ``flush`` reads the page, all at once, and adds the first number of
+    each batch to ``recent``.
 
     >>> meter = Meter()
     >>> meter.add({"loss": torch.tensor(1.0)}, rows=3)
@@ -41,6 +42,7 @@ class Meter:
         self.rows = 0
         self.batches = 0
         self.bad: Bad | None = None
+        self.recent: list[float] = []
         self._page = torch.empty(0)
         self._waiting: list[int] = []
 
@@ -64,6 +66,7 @@ class Meter:
         table = self._page[: len(self._waiting)].cpu().double().numpy()
         rows = np.array(self._waiting)
         self._inspect(table)
+        self.recent += table[:, 0].tolist()
         self.sums = self.sums + rows @ table
         self.rows += int(rows.sum())
         self.batches += len(rows)

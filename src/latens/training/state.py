@@ -35,6 +35,7 @@ class Position:
     stale: int = 0
     best_epoch: int | None = None
     best_loss: float | None = None
+    first_loss: float | None = None
     stopped: str = ""
     meter: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
@@ -98,6 +99,10 @@ class State:
         """How many moves of each player had a gradient that was not finite; waits for the device."""
         idle = self.position.idle
         return {name: adam.skipped(steps - idle.get(name, 0)) for name, adam in self.adams.items()}
+
+    def moves(self) -> bool:
+        """Whether the last step of every player was done; waits for the device."""
+        return all(adam.moved for adam in self.adams.values())
 
     def model(self) -> dict[str, Tensor]:
         """Weights and buffers by name."""
