@@ -31,7 +31,12 @@ def started(layer: nn.Module, gain: float = 0.0) -> nn.Module:
 
 
 class Residual(nn.Module):
-    """x + W2 a(W1 a(x)), W2 at ``gain`` times its usual scale: how far the untrained block is from the identity.
+    """x + W2 a(W1 a(x / |x|)), |x| the root mean square, W2 at ``gain`` times its usual scale.
+
+    What a block adds does not grow with what comes in: without that, one wide step of the weights makes the numbers
+    grow from block to block, until nothing is finite. ``gain`` is how far the untrained block is from the identity.
+
+    Reference: Zhang and Sennrich, *Root mean square layer normalization*, 2019.
 
     Example:
         >>> x = torch.randn(5, 8)
@@ -47,4 +52,14 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """In the shape that came."""
-        return x + self.last(self.activation(self.first(self.activation(x))))
+        return x + self.last(self.activation(self.first(self.activation(normed(x)))))
+
+
+def normed(x: Tensor) -> Tensor:
+    """x / sqrt(|x|^2 + 0.01), |x| the root mean square of each example; smooth where that is 0.
+
+    >>> normed(torch.tensor([[30.0, -40.0], [0.0, 0.0]]))
+    tensor([[ 0.8485, -1.1314],
+            [ 0.0000,  0.0000]])
+    """
+    return x * (x.square().mean(tuple(range(1, x.ndim)), keepdim=True) + 0.01).rsqrt()
