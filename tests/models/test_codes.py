@@ -238,6 +238,7 @@ def test_replayed_training_has_the_same_bits(name, monkeypatch):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+@pytest.mark.filterwarnings("ignore:posterior collapse")
 def test_a_row_with_a_missing_bit_scores_the_sum_over_both_values():
     table = np.where(np.arange(len(X))[:, None] % 9 == np.arange(5), np.nan, X.astype(float))
     vae = VAE(posterior=GumbelSoftmax(3), likelihood=Bernoulli(), epochs=5, **SMALL).fit(table)
