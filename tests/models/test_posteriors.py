@@ -138,7 +138,7 @@ def test_a_draw_and_its_log_density_come_together(name):
 
 @every
 def test_the_gradient_of_draws_is_that_of_the_integral(name):
-    case, n, parts = CASES[name], 1000, 20
+    case, n, parts = CASES[name], 500, 20
     model = model_of(case)
     weights = [p for p in model.posterior.parameters() if p.requires_grad]
     generator = torch.Generator().manual_seed(0)
