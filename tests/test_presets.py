@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 import latens
 from latens import presets
 from latens.cli.settings import estimator
+from latens.distributions import DiscretizedLogistic
 from latens.models import AutoregressiveCodes
 from latens.neural.vocabulary import read
 from latens.nn import MLP, Transformer
@@ -23,8 +24,17 @@ from latens.utils.text import text
 DOCS = Path(__file__).parents[1] / "docs"
 X, Y = load_digits().images[:300], load_digits().target[:300]
 OWN = {"ms_ssim_vae": {"window": 5}, "miwae": {"m": 2, "k": 4}, "piwae": {"m": 2, "k": 4}}
-OWN |= {"vq_vae_map": {"latents": (4, 4), "prior": AutoregressiveCodes(Transformer(16, 1, 2))}}
-SMALL = {"latents": 4, "encoder": MLP((32,)), "decoder": MLP((32,)), "network": MLP((16,))}
+OWN |= {
+    "aggressive_vae": {"steps": 2},
+    "vq_vae_map": {"latents": (4, 4), "prior": AutoregressiveCodes(Transformer(16, 1, 2))},
+}
+SMALL = {
+    "latents": 4,
+    "likelihood": DiscretizedLogistic(17),
+    "encoder": MLP((32,)),
+    "decoder": MLP((32,)),
+    "network": MLP((16,)),
+}
 UNSCORED = {
     "autoencoder": "Use reconstruction_error",
     "regularised_autoencoder": "Use reconstruction_error",
