@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -17,6 +19,12 @@ def X():
 def test_the_order_of_rows_does_not_matter(X):
     order = np.random.default_rng(1).permutation(len(X))
     np.testing.assert_array_equal(draws(X[order]), draws(X)[order])
+
+
+def test_the_key_is_that_of_the_row_and_the_seed(X):
+    digest = hashlib.blake2b(X[3].astype(np.float32).tobytes(), digest_size=16, key=(7).to_bytes(16, "little")).digest()
+    slow = np.random.Generator(np.random.Philox(key=np.frombuffer(digest, np.uint64)))
+    np.testing.assert_array_equal(draws(X, seed=7, count=50)[3], slow.standard_normal(50))
 
 
 def test_subsets_and_batches_do_not_matter(X):

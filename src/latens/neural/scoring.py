@@ -23,6 +23,8 @@ _ELEMENTS = 1 << 21
 """How many numbers a block may decode to at once."""
 _WIDTH = 256
 """What an example counts for at least: its network is wider than its few numbers."""
+_ROWS = 256
+"""Rows of a block at most; four times as many of small networks without convolutions, whose steps are quick to call."""
 _DRAWS = 4096
 """How many draws a block of more than 8 rows may hold: the last block is full whatever the data."""
 
@@ -49,7 +51,8 @@ def block_shape(units: Units, samples: int) -> tuple[int, int]:
     elements = max(_WIDTH, int(np.prod(units.event_shape)))
     if units.schema.tokens is not None:
         elements = _WIDTH * units.schema.size
-    rows = int(np.clip(_ELEMENTS // (8 * elements), 1, np.clip(_DRAWS // samples, 8, 256)))
+    most = _ROWS if units.schema.axes else 4 * _ROWS
+    rows = int(np.clip(_ELEMENTS // (8 * elements), 1, np.clip(_DRAWS // samples, 8, most)))
     return rows, int(np.clip(_ELEMENTS // (rows * elements), 1, samples))
 
 

@@ -7,6 +7,7 @@ subset, nor the size of a batch changes it.
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,19 @@ def row_streams(X: np.ndarray, seed: int) -> list[np.random.Generator]:
 
 def _stream(row: np.ndarray, key: bytes) -> np.random.Generator:
     digest = hashlib.blake2b(row.data, digest_size=16, key=key).digest()
-    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype=np.uint64)))
+    seed: Any = _Key(digest)
+    return np.random.Generator(np.random.Philox(seed))
+
+
+class _Key(np.random.bit_generator.ISeedSequence):
+    """The key of a generator as a seed: given as a key, one is drawn from the system too, which takes twice as long."""
+
+    def __init__(self, digest: bytes) -> None:
+        self.digest = digest
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint64) -> np.ndarray:
+        """The key, in as many words as it has."""
+        return np.frombuffer(self.digest, dtype)
 
 
 def _normalised(X: np.ndarray) -> np.ndarray:
