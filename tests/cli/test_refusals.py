@@ -195,7 +195,7 @@ def test_wrong_rows(run, tmp_path, call):
 def test_wrong_columns(table, tmp_path, call):
     path, _ = table
     (tmp_path / "other.csv").write_text("a,b,c\n1,2,3\n4,5,7\n")
-    refused(call("score", path, tmp_path / "other.csv"), "no column <b>&")
+    refused(call("score", path, tmp_path / "other.csv"), "no column '<b>&'; the model was fitted on a, <b>&, c")
 
 
 def test_an_ending_that_nothing_writes(run, tmp_path, call):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from latens.data import Column, load
-from latens.data.table import decoded
+from latens.data.table import as_numbers, decoded
 from latens.neural.vocabulary import read
 from latens.utils import InputError, text
 
@@ -171,10 +171,23 @@ def test_numbers_and_dates_written_as_text_come_back_as_such():
     np.testing.assert_array_equal(back["x"], frame["x"].astype(float))
 
 
-def test_numbers_of_one_kind_are_an_array():
+def test_numbers_are_told_apart_but_for_zeros_and_ones_and_where_there_are_many():
     frame = pd.DataFrame(RNG.normal(size=(N, 3)), columns=list("abc"))
-    assert load(frame).schema.columns is None
-    assert load(frame.assign(n=RNG.integers(3, 9, N))).schema.columns is not None
+    assert [column.kind for column in load(frame).schema.columns] == ["real"] * 3
+    assert load(frame > 0).schema.columns is None
+    assert load((frame > 0).assign(d=1)).schema.columns is None
+    assert load((frame > 0).assign(d=frame["a"])).schema.columns is not None
+    assert load(pd.DataFrame(RNG.normal(size=(9, 51)))).schema.columns is None
+
+
+def test_numbers_of_one_kind_are_an_array_to_what_has_no_heads():
+    whole = pd.DataFrame(RNG.integers(3, 9, (N, 3)), columns=list("abc"))
+    plain = as_numbers(load(whole))
+    assert (plain.schema.columns, plain.schema.levels, plain.schema.low) == (None, 6, 3.0)
+    np.testing.assert_array_equal(plain.take(np.arange(N)), whole)
+    assert load(whole).schema.columns is not None
+    for mixed in (whole.assign(x=RNG.normal(size=N)), whole.assign(name="ab")):
+        assert as_numbers(load(mixed)).schema == load(mixed).schema
 
 
 def test_what_is_drawn_is_brought_to_the_column():

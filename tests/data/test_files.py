@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from latens.data import load
-from latens.data.table import decoded
+from latens.data.table import as_numbers, decoded
 from latens.utils import InputError
 
 RNG = np.random.default_rng(0)
@@ -74,13 +74,18 @@ def test_a_file_holds_its_frame(tmp_path, monkeypatch, kind, memory):
 
 
 @pytest.mark.parametrize("memory", [2**29, 1000], ids=["whole", "in pieces"])
-def test_numbers_of_one_kind_stay_an_array(tmp_path, memory):
+def test_numbers_stay_what_they_are(tmp_path, memory):
     X = RNG.normal(size=(50, 3))
     X[3, 1] = np.nan
     pd.DataFrame(X, columns=list("abc")).to_csv(tmp_path / "t.csv", index=False)
     source = load(tmp_path / "t.csv", memory=memory)
-    assert (source.schema.columns, source.schema.features) == (None, ("a", "b", "c"))
+    assert [(column.name, column.kind) for column in source.schema.columns] == [
+        ("a", "real"),
+        ("b", "real"),
+        ("c", "real"),
+    ]
     np.testing.assert_array_equal(rows(source), X)
+    np.testing.assert_array_equal(rows(as_numbers(source)), X)
 
 
 READ = {

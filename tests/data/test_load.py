@@ -98,7 +98,7 @@ def test_names_and_types_of_columns_are_kept(tmp_path):
     given = as_given(tmp_path)
     assert load(given["frame"][0]).schema.features == ("a", "b")
     assert load(given["tsv"][0]).schema.features == ("a b", "c")
-    assert load(given["csv of integers"][0]).schema.dtype == "int64"
+    assert [column.dtype for column in load(given["csv of integers"][0]).schema.columns] == ["int64", "int64"]
     assert load(given["npz X"][0]).labels.tolist() == LABELS.tolist()
     assert load(given["npz images"][0]).schema.classes == (0, 1, 2)
 

@@ -7,6 +7,7 @@ from scipy.stats import multivariate_normal
 
 from latens import VAE, AutoEncoder, Flow
 from latens.data import ArraySource, infer_schema, load
+from latens.data.table import TableWarning
 from latens.distributions import Bernoulli, DiscretizedLogistic, MixtureOf, NegativeBinomial, Normal
 from latens.neural.rows import batches, filled
 from latens.neural.task import Task
@@ -291,4 +292,9 @@ def test_a_column_that_is_missing_is_named():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"height": TABLE[:, 0], "weight": np.nan})
     with pytest.raises(InputError, match="no value of the column 'weight' is observed"):
+        VAE(likelihood=Normal("element")).fit(frame)
+    with (
+        pytest.warns(TableWarning, match="no value of the column 'weight' is known"),
+        pytest.raises(InputError, match="no value of the column 'weight' is observed"),
+    ):
         VAE().fit(frame)

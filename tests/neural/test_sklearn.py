@@ -1,6 +1,7 @@
 """scikit-learn's conventions, kept to the letter."""
 
 import numpy as np
+import pandas
 import pytest
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -10,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from latens import VAE, AutoEncoder, Flow, SemiSupervisedVAE
-from latens.distributions import Normal
+from latens.distributions import Normal, Product
 from latens.nn import MLP
 from latens.objectives import ELBO, Distortion, Rate
 
@@ -71,11 +72,45 @@ def test_latents_have_names():
     assert VAE(**SMALL).fit(X).get_feature_names_out().tolist() == ["vae0", "vae1"]
 
 
-def test_a_frame_is_taken_with_the_names_of_its_columns():
-    pandas = pytest.importorskip("pandas")
+def test_a_frame_is_an_array_with_names_to_a_likelihood_of_all_columns():
     frame = pandas.DataFrame(X, columns=list("abcde"))
-    vae = VAE(**SMALL).fit(frame)
+    given = SMALL | {"likelihood": Normal("element")}
+    vae = VAE(**given).fit(frame)
     assert vae.feature_names_in_.tolist() == list("abcde")
-    np.testing.assert_array_equal(vae.score_samples(frame), VAE(**SMALL).fit(X).score_samples(X))
+    np.testing.assert_array_equal(vae.score_samples(frame), VAE(**given).fit(X).score_samples(X))
     with pytest.raises(ValueError, match="feature names"):
         vae.score_samples(frame[["b", "a", "c", "d", "e"]])
+
+
+def test_columns_of_a_frame_of_numbers_have_heads_and_are_told_by_name():
+    frame = pandas.DataFrame(X, columns=list("abcde")).assign(f=np.arange(300) % 3)
+    vae = VAE(**SMALL).fit(frame)
+    assert isinstance(vae.settings_["likelihood"], Product)
+    assert (vae.n_features_in_, vae.feature_names_in_.tolist()) == (6, list("abcdef"))
+    scores = vae.score_samples(frame)
+    np.testing.assert_array_equal(vae.score_samples(frame[list("fedcba")]), scores)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        np.testing.assert_array_equal(vae.score_samples(frame.to_numpy()), scores)
+    few = frame[:2]
+    for same in (vae.sample(2), vae.complete(few), vae.reconstruct(few), vae.inverse_transform(np.zeros((2, 2)))):
+        assert (same.dtypes == frame.dtypes).all()
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [(X, "5 features, but VAE is expecting 6"), (np.full((2, 6), 0.5), "'f' was fitted with whole")],
+)
+def test_an_array_that_a_frame_could_not_be_is_refused(rows, message):
+    frame = pandas.DataFrame(X, columns=list("abcde")).assign(f=np.arange(300) % 3)
+    vae = VAE(**SMALL | {"epochs": 1}).fit(frame)
+    with pytest.raises(ValueError, match=message):
+        vae.score_samples(rows)
+
+
+def test_a_pipeline_of_frames_goes_on_with_frames():
+    frame = pandas.DataFrame(X, columns=list("abcde"))
+    piped = make_pipeline(StandardScaler().set_output(transform="pandas"), VAE(**SMALL)).fit(frame)
+    assert piped.transform(frame).shape == (300, 2)
+    assert list(piped[-1].sample(3)) == list("abcde")
+    np.testing.assert_array_equal(clone(piped).fit(frame).score_samples(frame), piped.score_samples(frame))

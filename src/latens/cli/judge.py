@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from latens.cli import plain, summary
-from latens.cli.opened import open_model, read_like
+from latens.cli.opened import as_told, open_model, read_like
 from latens.cli.runs import Run, read
 from latens.cli.screen import Answer, Line, working
 from latens.cli.train import read_again
@@ -52,7 +52,7 @@ def report(path: str, data: str | None, output: str | None) -> Answer:
     if data is not None:
         source, held_out = read_like(estimator, data), None
     elif run.exists:
-        source, held_out = read_again(run), "held out"
+        source, held_out = as_told(estimator, read_again(run)), "held out"
     else:
         raise InputError(f"{path} does not say what it was trained on; give DATA as well")
     out = Path(output) if output else run.report if run.path.is_dir() else Path("report.html")

@@ -15,6 +15,7 @@ from latens.data.compressed import ending
 from latens.data.files import header
 from latens.data.frames import is_frame
 from latens.data.load import TABLES
+from latens.data.table import as_numbers
 from latens.data.text import is_documents
 from latens.density import DensityEstimator
 from latens.density.storage import FILE
@@ -53,6 +54,14 @@ def open_latent(path: str, verb: str) -> LatentDensity:
     return estimator
 
 
+def as_told(estimator: DensityEstimator, source: Source) -> Source:
+    """Rows as this estimator tells them: of a table in columns, where it has a head for each, else in one array."""
+    fitted = getattr(estimator, "schema_", None)
+    if isinstance(estimator, NeuralDensity) and estimator._has_heads and (fitted is None or fitted.columns is not None):
+        return source
+    return as_numbers(source)
+
+
 def rows_for(estimator: DensityEstimator, source: Source) -> Any:
     """What its methods take: a network streams a source, all others have a table (n, d) in memory."""
     return source if isinstance(estimator, NeuralDensity) else table(source)
@@ -85,7 +94,7 @@ def read_like(estimator: DensityEstimator, data: str) -> Source:
         source = read(data, **reading)
         if source.schema.shape != schema.shape and "size" in reading and schema.shape[2:] in ((), (3,)):
             source = FolderSource(data, reading["size"], "L" if len(schema.shape) == 2 else "RGB")
-        source = _ordered(source, schema)
+        source = _ordered(as_told(estimator, source), schema)
     for note in notes(source):
         say(f"note: {note}")
     if source.schema.shape != schema.shape:

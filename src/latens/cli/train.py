@@ -12,6 +12,7 @@ import numpy as np
 from latens.cli import plain, runs
 from latens.cli.live import listening, numbers, write_metrics
 from latens.cli.looks import examine
+from latens.cli.opened import as_told
 from latens.cli.report import write_report
 from latens.cli.report.pictures import drawable
 from latens.cli.runs import Run
@@ -53,9 +54,10 @@ def train(
             estimator, compared = plain.choose(source)
     else:
         compared = []
-        set_up(estimator, source)
+        set_up(estimator, as_told(estimator, source))
     path = Path(output) if output else runs.default_path(data, estimator)
     record = runs.record(data, reading, source, estimator, compared)
+    source = as_told(estimator, source)
     if not leads():
         follow(Run(path), estimator, source)
         return None
@@ -91,6 +93,7 @@ def resume(path: str, device: str | None) -> Answer | None:
     estimator = read(record["estimator"])
     if isinstance(estimator, NeuralDensity):
         estimator.set_params(device=device or record["device"])
+    source = as_told(estimator, source)
     set_up(estimator, source)
     if not leads():
         follow(run, estimator, source)

@@ -71,7 +71,7 @@ class Cells:
     Attributes:
         declared: the levels that its type lists, in order; None where it lists none.
         ordered: whether their order means something.
-        is_plain: whether all were plain numbers, which may stand in one array.
+        is_plain: whether all were plain numbers, which can stand in one array.
     """
 
     def __init__(self, name: str, dtype: str, place: tuple[str, int] = ("row", 0)) -> None:
@@ -315,6 +315,5 @@ def is_plain(kind: pa.DataType) -> bool:
 
 
 def are_alike(found: Sequence[Found]) -> bool:
-    """Whether columns of numbers are of one kind, and may be modelled as one array."""
-    kinds = {item.column.kind if item.column else "" for item in found} - {"constant"}
-    return len(kinds) < 2 and "" not in kinds
+    """Whether columns of numbers are 0 and 1 throughout, but for constants: one array tells as much of them."""
+    return {item.column.kind if item.column else "" for item in found} <= {"constant", "boolean"}

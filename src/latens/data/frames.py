@@ -33,7 +33,7 @@ def is_frame(data: Any) -> bool:
 def load_frame(
     frame: Any, memory: int, columns: Columns = None, schema: Schema | None = None, place: tuple[str, int] = ("row", 0)
 ) -> Source:
-    """The columns of a frame: one array where they are numbers of one kind, each by itself where they are not.
+    """The columns of a frame, each by itself; one array where they are 0 and 1 throughout, or many and all numbers.
 
     Args:
         frame: of pandas, polars, pyarrow, or anything that behaves like one.
@@ -60,7 +60,7 @@ def load_frame(
 def load_table(
     table: Table, memory: int, columns: Columns, schema: Schema | None, rows: int | None = None
 ) -> TableSource | None:
-    """A table of columns of several kinds; None where they are numbers of one kind.
+    """A table of columns, each by itself; None where they are one array.
 
     Args:
         table: its cells.

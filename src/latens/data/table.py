@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,7 @@ class TableSource(Source):
 
 
 def read(table: Table, at: Sequence[int], memory: int) -> TableSource | None:
-    """Finds what each of these columns holds, and encodes them; None where all are numbers of one kind.
+    """Finds what each of these columns holds, and encodes them; None where all are 0 and 1.
 
     Raises:
         InputError: a column that no model reads, or none that says anything.
@@ -138,14 +139,37 @@ def read_under(
 
 
 def read_numbers(table: Table, at: Sequence[int], memory: int) -> TableSource:
-    """Numbers of one kind, which are too many to be one array in memory."""
+    """Numbers that are told as one array, which are too many to be one in memory."""
     columns = [Column(str(table.names[j]), "real", table.dtypes[j]) for j in at]
     source = read_under(table, at, columns, memory)
-    survey = Survey((len(at),), np.dtype(np.float64), "table")
-    for rows in source.batches(CHUNK // len(at)):
-        survey.update(rows)
-    source.schema = survey.schema(tuple(column.name for column in columns))
+    source.schema = surveyed(source)
     return source
+
+
+def surveyed(source: TableSource) -> Schema:
+    """The schema of rows of numbers, whatever each column holds by itself."""
+    survey = Survey(source.schema.shape, np.dtype(np.float64), "table")
+    for rows in source.batches(max(CHUNK // source.schema.size, 1)):
+        survey.update(rows)
+    return survey.schema(source.schema.features)
+
+
+def as_numbers(source: Source) -> Source:
+    """The rows of a table for what has no head for each column: one array, where all are numbers of one kind.
+
+    >>> ages = TableSource([np.array([31.0, 5.0])], schema_of([Column("age", "count", "int64")]), ("pyarrow", (), ()))
+    >>> as_numbers(ages).schema.summary
+    'rows of 1 number, float64, 27 levels from 5 to 31'
+    """
+    columns = source.schema.columns
+    if not isinstance(source, TableSource) or columns is None:
+        return source
+    numbers = all(column.is_number or column.categories == () for column in columns)  # of an empty one nothing is known
+    if not numbers or len({column.kind for column in columns} - {"constant"}) > 1:
+        return source
+    plain = copy(source)
+    plain.schema = surveyed(source)
+    return plain
 
 
 def schema_of(columns: Sequence[Column]) -> Schema:
@@ -177,6 +201,17 @@ def decoded(rows: np.ndarray, columns: Sequence[Column], frame: Kind) -> Any:
         1   F
     """
     return framed(frame, [decode(column, rows[:, j]) for j, column in enumerate(columns)])
+
+
+def named(rows: np.ndarray, schema: Schema) -> Any:
+    """An array ``(n, d)`` as a table of pyarrow with the names that the schema has.
+
+    >>> named(np.array([[1.0, 2.0]]), Schema("table", (2,), "float64", 0.0, 2.0, features=("a", "b"))).column_names
+    ['a', 'b']
+    """
+    import pyarrow as pa
+
+    return pa.table([pa.array(column, from_pandas=True) for column in rows.T], names=list(schema.names))
 
 
 def places(names: Sequence[str], columns: Sequence[Column]) -> tuple[list[int], list[str]]:

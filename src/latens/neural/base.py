@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from latens.data import Schema, Source, load
 from latens.data.frames import is_frame
-from latens.data.table import TableSource, told
+from latens.data.table import TableSource, as_numbers, named, told
 from latens.density import DensityEstimator
 from latens.density.tables import framed
 from latens.density.validation import read_table
@@ -106,6 +106,11 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         """The family whose support and measure p(x) has."""
 
     @property
+    def _has_heads(self) -> bool:
+        """Whether columns of a table are told each by a head of its own; else its rows are those of an array."""
+        return False
+
+    @property
     @abstractmethod
     def _n_features_out(self) -> int:
         """How many numbers ``transform`` gives for a row."""
@@ -188,7 +193,9 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         if self.schema_.kind == "table":
             self.n_features_in_ = self.schema_.size
         if isinstance(source, TableSource):
-            self._frame, self.feature_names_in_ = source.frame, np.array(source.schema.features, dtype=object)
+            self._frame = source.frame
+            if all(isinstance(name, str) for name in source.frame[1]):
+                self.feature_names_in_ = np.array(source.schema.features, dtype=object)
         self.seed_ = seed_of(self.random_state)
         if self.random_state is None:
             self.seed_ = World.join(self._device).first(self.seed_)
@@ -358,9 +365,13 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
             return told(load(X, schema=self.schema_))
         typed = is_frame(X) and (reset or self.schema_.columns is not None)
         source = load(X, schema=None if reset else self.schema_) if typed or not is_table(X) else None
-        if isinstance(source, TableSource):
-            return told(source)
-        return load(read_table(self, X, reset=reset)) if source is None or typed else source
+        if source is not None and reset and not self._has_heads:
+            source = as_numbers(source)
+        if source is not None and (source.schema.columns is not None or not typed):
+            return told(source) if isinstance(source, TableSource) else source
+        rows = read_table(self, X, reset=reset)
+        fitted = None if reset else self.schema_
+        return load(rows) if fitted is None or fitted.columns is None else load(named(rows, fitted), schema=fitted)
 
     def _map(self, X: Any, y: Any, f: Callable[[np.ndarray, Tensor, Tensor | None], Tensor]) -> np.ndarray:
         source = self._source(X)

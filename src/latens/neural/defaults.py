@@ -102,7 +102,8 @@ def latents(schema: Schema, n: int) -> Choice:
         return Choice(16 if n < 100_000 else 32, f"{n} strings")
     if schema.kind == "words":
         return Choice(max(2, min(20, n // 10)), f"topics of {n} documents")
-    if schema.columns is not None:
+    real = all(column.kind in ("real", "constant") and not column.spikes for column in schema.columns or ())
+    if schema.columns is not None and not real:
         return Choice(max(2, min(32, 2 * size)), f"two for each of {size} columns, and at most 32")
     if schema.kind == "table":
         return Choice(max(2, min(32, (size + 1) // 2)), f"half of {size} columns")

@@ -24,6 +24,7 @@ from latens.neural import defaults
 from latens.neural.afterwards import check_prior, knows_y, prior_of
 from latens.neural.base import Defaults, Network, NeuralDensity
 from latens.neural.codes import check_places
+from latens.neural.columns import product_of
 from latens.neural.completion import check_factorises
 from latens.neural.conditions import Covariates
 from latens.neural.given import conditional_draws, row_of
@@ -90,6 +91,10 @@ class LatentDensity(NeuralDensity):
     @property
     def _family(self) -> Family:
         return self.settings_["likelihood"]
+
+    @property
+    def _has_heads(self) -> bool:
+        return self.likelihood is None or product_of(self.likelihood) is not None
 
     @property
     def _parameters(self) -> int:
