@@ -62,7 +62,7 @@ def _dirichlet(theta, a):
 
 
 def relevant(shares, base):
-    """The first words by the relevance that ``top_words`` tells, of topics (k, words)."""
+    """The first words in the order that ``top_words(weight=0.5)`` tells, of topics (k, words)."""
     return [list(np.argsort(-row)[:TOP]) for row in np.log(shares + 1e-300) - 0.5 * np.log(base)]
 
 
@@ -70,6 +70,7 @@ def main():
     options = parser(__doc__.partition("\n")[0])
     options.add_argument("--topics", type=int, default=20)
     options.add_argument("--draws", type=int, default=16)
+    options.add_argument("--seeds", type=int, nargs="+", default=[0])
     given = begin(options)
     from sklearn.decomposition import LatentDirichletAllocation
 
@@ -80,31 +81,36 @@ def main():
     (train, words), (test, _) = (newsgroups(given.data, part) for part in ("train", "test"))
     base = (np.asarray(train.sum(0)).ravel() + 0.5) / (train.sum() + 1000)
     rows = [["one distribution for all", perplexity(np.asarray(test @ np.log(base)).ravel(), test), *["-"] * 4]]
-    start = cpu_seconds()
     source = SparseSource(train, features=words, kind="words")
-    vae = VAE(latents=given.topics, random_state=0).fit(source)
-    seconds = cpu_seconds() - start
-    scores = vae.score_samples(test, k=given.draws) - log_orders(test)
-    tops = top_words(vae, TOP)
-    both = [float(coherence(tops, X, words).mean()) for X in (train, test)]
-    rows.append(["VAE(), defaults", perplexity(scores, test), *both, _diversity(tops), seconds])
-    note(f"{rows[-1]} {vae.n_iter_} epochs, rate {vae.history_.rows[-1]['rate']:.1f}, {vae.active_units_} active")
-    for topic in tops:
-        note(" ".join(topic))
-    start, train, test = cpu_seconds(), as_floats(train), as_floats(test)
-    lda = LatentDirichletAllocation(
-        given.topics, max_iter=20, learning_method="online", batch_size=256, random_state=0
-    ).fit(train)
-    seconds = cpu_seconds() - start
-    found = perplexity(lda_scores(lda, test, given.draws), test)
-    shares = lda.components_ / lda.components_.sum(1, keepdims=True)
-    for name, tops in (
-        ("its own order", [list(np.argsort(-row)[:TOP]) for row in shares]),
-        ("by relevance", relevant(shares, base)),
-    ):
-        both = [float(coherence(tops, X).mean()) for X in (train, test)]
-        rows.append([f"LDA, words in {name}", found, *both, _diversity(tops), seconds])
-    note(f"the bound that LDA prints: {lda.perplexity(test):.1f}")
+    dense, unseen = as_floats(train), as_floats(test)
+    for seed in given.seeds:
+        start = cpu_seconds()
+        vae = VAE(latents=given.topics, random_state=seed).fit(source)
+        seconds = cpu_seconds() - start
+        scores = vae.score_samples(test, k=given.draws) - log_orders(test)
+        for order, weight in (("its own order", 1.0), ("order of relevance", 0.5)):
+            tops = top_words(vae, TOP, weight=weight)
+            both = [float(coherence(tops, X, words).mean()) for X in (train, test)]
+            name = f"VAE(), defaults, words in {order}, seed {seed}"
+            rows.append([name, perplexity(scores, test), *both, _diversity(tops), seconds])
+            note(f"{rows[-1]} {vae.n_iter_} epochs, {vae.active_units_} active")
+            for topic in tops:
+                note(" ".join(topic))
+        start = cpu_seconds()
+        lda = LatentDirichletAllocation(
+            given.topics, max_iter=20, learning_method="online", batch_size=256, random_state=seed
+        ).fit(dense)
+        seconds = cpu_seconds() - start
+        found = perplexity(lda_scores(lda, unseen, given.draws), unseen)
+        shares = lda.components_ / lda.components_.sum(1, keepdims=True)
+        for order, tops in (
+            ("its own order", [list(np.argsort(-row)[:TOP]) for row in shares]),
+            ("order of relevance", relevant(shares, base)),
+        ):
+            both = [float(coherence(tops, X).mean()) for X in (dense, unseen)]
+            rows.append([f"LDA, words in {order}, seed {seed}", found, *both, _diversity(tops), seconds])
+            note(rows[-1])
+    note(f"the bound that LDA prints: {lda.perplexity(unseen):.1f}")
     title = f"20 Newsgroups, {given.topics} topics: perplexity of test words, coherence of {TOP} words a topic"
     columns = ["model", "perplexity", "coherence, train", "coherence, test", "different words", "seconds of processor"]
     table(title, columns, rows, "scikit-learn")

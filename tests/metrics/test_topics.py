@@ -33,6 +33,9 @@ def test_the_first_words_of_topics_are_those_planted_together(decoder):
     vae = VAE(latents=latents, decoder=decoder, epochs=40, learning_rate=1e-2, random_state=0).fit(source)
     assert isinstance(vae.settings_["decoder"], Topics) == (decoder is None)
     found = top_words(vae, 5)
+    assert {"the", "and"}.isdisjoint(
+        word for topic in top_words(vae, 2, weight=0.0) for word in topic
+    )  # frequent anywhere
     planted = [set(topic.split()) for topic in TOPICS]
     assert max(len(set(topic) & words) for topic in found for words in planted) == 5
     if decoder is None:
@@ -63,6 +66,8 @@ def test_words_that_never_meet_and_words_that_always_do():
 def test_what_has_no_topics_or_no_such_word_is_refused():
     with pytest.raises(InputError, match="no column for 'e'"):
         coherence([["a", "e"]], np.ones((2, 2)), ["a", "b"])
+    with pytest.raises(InputError, match="weight from 0 to 1; got 2"):
+        top_words(VAE(latents=2, epochs=1, random_state=0).fit(bag_of_words(TEXTS[:50])), weight=2)
     X = np.random.default_rng(0).poisson(2.0, (60, 4)) * 3
     with pytest.raises(InputError, match="counts given their total"):
         top_words(VAE(likelihood=Poisson(), latents=1, epochs=1, random_state=0).fit(X))

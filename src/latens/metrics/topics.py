@@ -17,15 +17,17 @@ from latens.utils.validation import check_positive
 _REACH = 10.0
 
 
-def top_words(estimator: LatentDensity, n: int = 10) -> list[list[Any]]:
-    r"""The words of each latent in the order of $\frac12 \log p(w \mid z) + \frac12 \log \frac{p(w \mid z)}{p(w)}$.
+def top_words(estimator: LatentDensity, n: int = 10, *, weight: float = 1.0) -> list[list[Any]]:
+    r"""The words of each latent in the order of $\log p(w \mid z) - (1 - \lambda) \log p(w)$.
 
     z is far out along the latent, so that of a softmax of topics one has all the share, and p(w) is that of the data.
-    The first term asks for words that are frequent there, the second for words that are frequent only there.
+    At weight 1 these are the words that are frequent there; less asks for words that are frequent only there, which
+    helps where all topics share the same words. In documents held out the most frequent ones went together best.
 
     Args:
         estimator: fitted to counts of words, or other counts given their total.
         n: how many words of each.
+        weight: $\lambda$, from 0 to 1.
 
     Returns:
         A list for each latent: words, or the numbers of columns that have no names.
@@ -42,6 +44,8 @@ def top_words(estimator: LatentDensity, n: int = 10) -> list[list[Any]]:
     """
     check_is_fitted(estimator)
     check_positive("n", n, integer=True)
+    if not 0 <= weight <= 1:
+        raise InputError(f"top_words expects a weight from 0 to 1; got {weight!r}.")
     if estimator._family.given != "total":
         raise InputError(
             f"top_words expects counts given their total, as of Multinomial(); got {estimator._family}, which tells no "
@@ -49,7 +53,7 @@ def top_words(estimator: LatentDensity, n: int = 10) -> list[list[Any]]:
         )
     shares = np.stack([_share(estimator, point) for point in _REACH * np.eye(estimator.settings_["latents"])])
     base = np.exp(estimator.model_.likelihood.offset.double().cpu().numpy())  # type: ignore[union-attr, operator]
-    relevance = np.log(shares + 1e-300) - 0.5 * np.log(base / base.sum())
+    relevance = np.log(shares + 1e-300) - (1.0 - weight) * np.log(base / base.sum())
     first = np.argsort(-relevance, axis=1, kind="stable")[:, :n]
     names = estimator.schema_.features
     return first.tolist() if names is None else [[names[i] for i in row] for row in first]

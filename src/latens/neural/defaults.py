@@ -135,7 +135,7 @@ def network(schema: Schema, latents: int | Size | None = None) -> Choice:
     if schema.kind == "text":
         return Choice(GRU(), "text, read and written symbol after symbol")
     if schema.kind == "words":
-        return Choice(MLP((256,)), f"{schema.size} words")
+        return Choice(MLP((256,), dropout=0.3), f"{schema.size} words, of which the encoder learns without some")
     if schema.kind == "image" and min(schema.shape[:2]) >= 12:
         side = min(schema.shape[:2])
         levels = 1 if side <= 40 else 2 if side <= 80 else 3
