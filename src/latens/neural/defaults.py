@@ -199,7 +199,7 @@ def batch_size(n: int, spec: Spec | Any, typed: bool = False) -> Choice:
 
 def epochs(n: int, batch: int, spec: Spec | Any, typed: bool = False) -> Choice:
     """A budget of steps, fewer where each costs more, and at least 10 epochs; early stopping may end it sooner."""
-    steps = max(3_000, 10_000 // len(spec.channels)) if isinstance(spec, Conv) else 3_000 if typed else 12_000
+    steps = max(3_000, 10_000 // len(spec.channels)) if isinstance(spec, Conv) else 4_000 if typed else 12_000
     steps = 6_000 if isinstance(spec, SequenceNetwork) else 3_000 if isinstance(spec, Topics) else steps
     value = max(20 if typed else 10, min(1000, round(steps * batch / max(n, batch))))
     return Choice(value, f"about {max(1, n // batch) * value} steps")
@@ -212,7 +212,7 @@ def learning_rate(spec: Spec | Any, steps: int, typed: bool = False) -> Choice:
     better by 1 to 5 nats with three times the rate, at 2,000 by a little.
     """
     rise = round(min(0.3, max(0.02, 200 / steps)), 3)
-    peak = 2e-3 if isinstance(spec, (Conv, SequenceNetwork, Topics)) else 6e-3 if typed else 1e-3
+    peak = 2e-3 if isinstance(spec, (Conv, SequenceNetwork, Topics)) else 4e-3 if typed else 1e-3
     if isinstance(spec, MLP) and not typed:
         peak = round(peak * min(3.0, max(1.0, (12_000 / steps) ** 0.5)), 4)
     schedule: Schedule = Cosine(peak, peak / 100, rise)
