@@ -28,8 +28,8 @@ from latens.distributions import Bernoulli
 from latens.nn import MLP
 
 HELD_OUT, DRAWS = 397, 50_000
-Train = Callable[[np.ndarray, int], tuple[float, Callable[[], np.ndarray] | None]]
-"""Rows and epochs -> seconds of training, and what draws the means of p(x | z), z ~ p(z)."""
+Train = Callable[[np.ndarray, int, int], tuple[float, Callable[[], np.ndarray] | None]]
+"""Rows, epochs and a seed -> seconds of training, and what draws the means of p(x | z), z ~ p(z)."""
 
 PAIRS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "AE": (ours.autoencoder, "AE", {}),
@@ -75,7 +75,7 @@ def log_likelihood(means: np.ndarray, rows: np.ndarray) -> float:
 def latens(preset: Any) -> Train:
     """A preset of this library."""
 
-    def train(rows: np.ndarray, epochs: int) -> tuple[float, Callable[[], np.ndarray] | None]:
+    def train(rows: np.ndarray, epochs: int, seed: int) -> tuple[float, Callable[[], np.ndarray] | None]:
         settings = {
             "latents": 2,
             "likelihood": Bernoulli(),
@@ -86,7 +86,7 @@ def latens(preset: Any) -> Train:
             "epochs": epochs,
             "validation_fraction": 0.0,
             "patience": 0,
-            "random_state": 0,
+            "random_state": seed,
         }
         names = preset(epochs=1).get_params(deep=False)
         estimator = preset(**{name: value for name, value in settings.items() if name in names})
@@ -127,15 +127,15 @@ def pythae(name: str, settings: dict[str, Any]) -> Train:
         batch = {"batch_size": 50} if name == "VAMP" else {}
         return lambda: made.sample(DRAWS, **batch).detach().numpy()
 
-    def train(rows: np.ndarray, epochs: int) -> tuple[float, Callable[[], np.ndarray] | None]:
-        torch.manual_seed(0)
+    def train(rows: np.ndarray, epochs: int, seed: int) -> tuple[float, Callable[[], np.ndarray] | None]:
+        torch.manual_seed(seed)
         X = torch.tensor(rows, dtype=torch.float32)[:, None]
         config = next(
             getattr(theirs, f"{name}{end}") for end in ("Config", "_Config") if hasattr(theirs, f"{name}{end}")
         )
         loss = {} if name in ("HVAE", "RHVAE") else {"reconstruction_loss": "bce"}
         model = getattr(theirs, name)(config(input_dim=(1, 8, 8), latent_dim=2, **loss, **settings))
-        common = {"num_epochs": epochs, "per_device_train_batch_size": 64, "no_cuda": True}
+        common = {"seed": seed, "num_epochs": epochs, "per_device_train_batch_size": 64, "no_cuda": True}
         kinds = {
             "RAE_L2": ("CoupledOptimizerTrainerConfig", ("encoder", "decoder")),
             "PIWAE": ("CoupledOptimizerTrainerConfig", ("encoder", "decoder")),
@@ -158,20 +158,30 @@ def pythae(name: str, settings: dict[str, Any]) -> Train:
 
 
 def figures(
-    train: Train, rows: np.ndarray, held_out: np.ndarray, epochs: int
-) -> tuple[float | None, float | None, str]:
-    """Seconds an epoch, nats, and why not."""
+    train: Train, rows: np.ndarray, held_out: np.ndarray, epochs: int, seeds: int
+) -> tuple[float | None, list[float], str]:
+    """Seconds an epoch, nats for each seed, and why not."""
     try:
-        seconds, means = train(rows, epochs)
-        return seconds / epochs, None if means is None else log_likelihood(means(), held_out), ""
+        seconds, nats = 0.0, []
+        for seed in range(seeds):
+            more, means = train(rows, epochs, seed)
+            seconds, nats = seconds + more, nats if means is None else [*nats, log_likelihood(means(), held_out)]
+        return seconds / epochs / seeds, nats, ""
     except Exception as error:  # a table of both libraries tells what fails
-        return None, None, f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
+        return None, [], f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
+
+
+def told(nats: list[float]) -> str:
+    """The mean, and the standard deviation of several."""
+    spread = f" ± {np.std(nats, ddof=1):.2f}" if len(nats) > 1 else ""
+    return f"{np.mean(nats):.2f}{spread}" if nats else ""
 
 
 def main() -> None:
     """Trains each of both, prints."""
     options = parser(__doc__ or "")
     options.add_argument("--epochs", type=int, default=40)
+    options.add_argument("--seeds", type=int, default=1, help="so many trainings of each, from 0 on")
     options.add_argument("--only", nargs="*", default=list(PAIRS), help="names of the peer's models")
     given = begin(options)
     logging.disable(logging.WARNING)
@@ -181,16 +191,16 @@ def main() -> None:
     lines = []
     for name in given.only:
         preset, peer, settings = PAIRS[name]
-        theirs = figures(pythae(peer, settings), rows, held_out, given.epochs)
-        mine = figures(latens(preset), rows, held_out, given.epochs) if preset else (None, None, "no preset")
+        theirs = figures(pythae(peer, settings), rows, held_out, given.epochs, given.seeds)
+        mine = figures(latens(preset), rows, held_out, given.epochs, given.seeds)
         both = (theirs[0], mine[0])
         ratio = f"{both[0] / both[1]:.1f}" if None not in both else ""
         cells = ["" if value is None else f"{value:.3f}" for value in both] + [ratio]
-        cells += ["" if value is None else f"{value:.2f}" for value in (theirs[1], mine[1])]
+        cells += [told(values) for values in (theirs[1], mine[1])]
         lines.append([name, *cells, "; ".join(filter(None, (theirs[2], mine[2])))])
         note(str(lines[-1]))
     columns = ["model", "pythae, CPU-s/epoch", "latens", "times faster", "pythae, log p(x)", "latens, log p(x)", ""]
-    title = f"{len(rows)} binary digits of 64 pixels, {given.epochs} epochs, processor time; {HELD_OUT} held out, nats"
+    title = f"{len(rows)} binary digits of 64 pixels, {given.epochs} epochs, {given.seeds} seed(s); {HELD_OUT} held out"
     table(title, columns, lines, "pythae")
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+import latens
 from latens import VAE
 from latens.distributions import Normal
-from latens.models import Hamiltonian, Riemannian, StandardNormal, draw
+from latens.models import ExemplarPrior, Hamiltonian, Riemannian, StandardNormal, VampPrior, draw
 from latens.models.geometry import Curved, Flat
 from latens.neural.vae import build
 from latens.nn import MLP, Site
@@ -145,14 +146,32 @@ def test_unsolved_equations_make_no_draw_worth_more():
     assert ((log_w - evidence).exp().mean(0) < 1).all()
 
 
-def test_it_learns_and_conditions_are_refused():
+def test_it_learns():
     options = {"latents": 2, "encoder": SMALL, "decoder": SMALL, "epochs": 15, "batch_size": 10, "random_state": 0}
     vae = VAE(posterior=Hamiltonian(steps=2, metric=Riemannian(8)), learning_rate=0.01, **options).fit(ROWS)
     assert vae.history_.rows[-1]["loss"] < vae.history_.rows[0]["loss"] - 0.3
     roots = vae.model_.posterior.metric.roots
     assert (roots.diff(dim=0).abs() > 0).any()
-    with pytest.raises(InputError, match="expects no condition"):
-        VAE(posterior=Hamiltonian(metric=Riemannian()), condition="y", **options).fit(ROWS, np.arange(60) % 2)
+
+
+PARTS = {
+    "a metric": {"posterior": Hamiltonian(steps=1, metric=Riemannian(5))},
+    "pseudo-inputs": {"prior": VampPrior(5)},
+    "exemplars": {"prior": ExemplarPrior(5)},
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_exemplars_keep_their_conditions(name, tmp_path):
+    options = {"latents": 2, "encoder": SMALL, "decoder": SMALL, "epochs": 2, "random_state": 0}
+    labels = (ROWS[:, 0] > 0).astype(int)
+    vae = VAE(condition="y", **options, **PARTS[name]).fit(ROWS, labels)
+    holder = vae.model_.posterior.metric if name == "a metric" else vae.model_.prior
+    assert set(map(tuple, holder.given.tolist())) == {(0.0, 1.0), (1.0, 0.0)}
+    vae.save(tmp_path / "m")
+    again = latens.load(tmp_path / "m")
+    np.testing.assert_array_equal(again.score_samples(ROWS, labels, k=4), vae.score_samples(ROWS, labels, k=4))
+    np.testing.assert_array_equal(again.sample(3, y=1), vae.sample(3, y=1))
 
 
 WRONG = [{"k": 0}, {"reach": 0.0}, {"floor": 0.0}, {"repeats": 0}]

@@ -36,12 +36,14 @@ ROWS = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)) * torch.te
 every = pytest.mark.parametrize("spec", PRIORS.values(), ids=PRIORS)
 
 
-def model(prior, latents=2, posterior=Normal("element"), rows=ROWS, moved=0.25):
+def model(prior, latents=2, posterior=Normal("element"), rows=ROWS, moved=0.25, given=None):
     """A whole VAE in double precision, its weights moved."""
     settings = {"latents": latents, "likelihood": Normal(1.0), "encoder": MLP((5,), "tanh"), "decoder": MLP((5,))}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        vae = build(Site(tuple(rows.shape[1:]), None, rows), settings, posterior, prior)
+        beside = None if given is None else given.shape[1:]
+        site = Site(tuple(rows.shape[1:]), None, rows, beside=beside, given=given)
+        vae = build(site, settings, posterior, prior)
         for p in vae.parameters():
             p.data += moved * torch.randn_like(p)
     return vae.double().eval()
@@ -199,6 +201,22 @@ def test_a_vamp_prior_is_its_slow_formula_with_the_same_gradients():
     assert all(g.abs().max() > 1e-3 for g in found)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("spec", [VampPrior(6), ExemplarPrior(6)], ids=repr)
+def test_each_of_them_keeps_the_condition_of_its_row(spec):
+    """By a loop over rows, each with its own condition."""
+    vae = model(spec, given=torch.arange(float(len(ROWS)))[:, None])
+    place = torch.linspace(0, len(ROWS) - 1, 6).round().double()
+    assert torch.equal(vae.prior.given[:, 0], place)
+    rows = vae.prior.exemplars if isinstance(spec, ExemplarPrior) else vae.prior.inputs
+    terms = []
+    for row, beside in zip(rows.clamp(ROWS.min(0).values, ROWS.max(0).values), place):
+        q = vae.posterior(row[None], context=beside[None, None])
+        scale = vae.prior.log_scale.exp() if isinstance(spec, ExemplarPrior) else q.stddev
+        terms.append(torch.distributions.Normal(q.mean, scale).log_prob(Z).sum(-1))
+    torch.testing.assert_close(vae.prior().log_prob(Z), torch.stack(terms).logsumexp(0) - math.log(6))
+
+
 @pytest.mark.parametrize("posterior", [StudentT("element"), Laplace("element"), Normal(0.5)], ids=str)
 def test_a_vamp_prior_takes_any_posterior(posterior):
     vae = model(VampPrior(6), posterior=posterior)
@@ -315,9 +333,9 @@ REFUSED = {
     "vamp that does not look": (lambda: model(VampPrior(3), posterior=Free(Normal("element"))), "one that looks at x"),
     "exemplars, likewise": (lambda: model(ExemplarPrior(3), posterior=Free(Normal("element"))), "one that looks at x"),
     "no posterior": (lambda: VampPrior(3).build(Site((2,))), "stands as the prior of a VAE"),
-    "a condition": (
+    "conditions that few rows tell": (
         lambda: VampPrior(3).build(Site((2,), batch=ROWS, modules={"posterior": nn.Identity()}, beside=(2,))),
-        r"VampPrior\(3\) expects no condition",
+        r"VampPrior\(3\) expects rows whose labels are all known",
     ),
     "none": (lambda: VampPrior(0), "k must be a positive integer"),
     "one": (lambda: ExemplarPrior(1), "at least 2"),

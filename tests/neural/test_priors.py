@@ -10,7 +10,17 @@ from scipy import stats
 from torch import nn
 
 import latens
-from latens import VAE, AutoEncoder, BayesClassifier, Flow, GaussianMixture, Histogram, KernelDensity, Parametric
+from latens import (
+    VAE,
+    AutoEncoder,
+    BayesClassifier,
+    Flow,
+    GaussianMixture,
+    Histogram,
+    KernelDensity,
+    Parametric,
+    SemiSupervisedVAE,
+)
 from latens.distributions import MixtureOf, Normal, StudentT, VonMisesFisher
 from latens.metrics import evaluate
 from latens.models import (
@@ -132,9 +142,9 @@ def test_what_it_learned_from_was_its_own(prior):
 
 
 @pytest.mark.parametrize("prior", [VampPrior(8), ExemplarPrior(60)], ids=str)
-def test_a_condition_is_refused(prior):
-    with pytest.raises(ValueError, match="expects no condition") as caught:
-        VAE(prior=prior, condition="y").fit(table(), np.arange(600) % 2)
+def test_labels_that_few_rows_have_are_refused(prior):
+    with pytest.raises(ValueError, match="rows whose labels are all known") as caught:
+        SemiSupervisedVAE(prior=prior).fit(table(), np.arange(600) % 3 - 1)
     assert "\n" not in str(caught.value)
 
 

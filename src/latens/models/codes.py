@@ -135,8 +135,8 @@ def code_posterior(coder: Coder, network: Spec | nn.Module, places: Places, site
     if site.batch is not None:
         encoder.eval()
         with torch.no_grad():
-            beside = None if site.beside is None else torch.zeros(len(site.batch), *site.beside)
-            said = posterior.encoded(site.batch, context=beside)
+            unknown = None if site.beside is None else torch.zeros(len(site.batch), *site.beside)
+            said = posterior.encoded(site.batch, context=unknown if site.given is None else site.given)
         encoder.train()
     n = places.number
     posterior.quantiser = coder.build(Site((n * coder.width,), (n, coder.inputs), events=said))

@@ -156,23 +156,27 @@ class ExemplarMetric(nn.Module):
 
     Args:
         rows: the exemplars.
+        given: their conditions, or None.
         centres: the posterior means at first, ``(k, L)``.
         spec: reach, floor and repeats.
     """
 
     exemplars: Tensor
+    given: Tensor | None
 
-    def __init__(self, rows: Tensor, centres: Tensor, spec: Riemannian) -> None:
+    def __init__(self, rows: Tensor, given: Tensor | None, centres: Tensor, spec: Riemannian) -> None:
         super().__init__()
         self.spec = spec
         self.register_buffer("exemplars", rows)
+        self.register_buffer("given", given)
         k, size = centres.shape
         begin = self._at(centres, torch.zeros(k, size, size)).weights(centres).sum(-1).mean().rsqrt()
         self.roots = nn.Parameter(begin * torch.eye(size).expand(k, size, size).clone())
 
     def forward(self, posterior: nn.Module) -> Curved:
         """The metric, given the posterior that places the exemplars."""
-        return self._at(posterior(self.exemplars).location, bounded(self.roots, -LARGEST, LARGEST).tril())
+        centres = posterior(self.exemplars, context=self.given).location
+        return self._at(centres, bounded(self.roots, -LARGEST, LARGEST).tril())
 
     def _at(self, centres: Tensor, roots: Tensor) -> Curved:
         reach = centres.shape[-1] ** 0.5 if self.spec.reach is None else self.spec.reach
@@ -196,7 +200,7 @@ class Riemannian(Spec):
             not solved then counts for less.
 
     Raises:
-        InputError: a conditional density, of which exemplars know nothing.
+        InputError: a condition that few rows tell.
 
     Reference: Chadebec, Mantoux and Allassonniere, *Geometry-aware Hamiltonian variational auto-encoder*, 2020.
 
@@ -225,11 +229,11 @@ class Riemannian(Spec):
     @torch.no_grad()
     def build(self, site: Site) -> ExemplarMetric:
         """Exemplars from the rows of ``site.batch``, for the posterior that stands there."""
-        posterior, batch = rows_of(self, site)
-        rows = spread_over(batch, self.k)
+        posterior, batch, beside = rows_of(self, site)
+        rows, given = spread_over(batch, self.k), spread_over(beside, self.k)
         training = posterior.training
-        centres = posterior.eval()(rows).location
+        centres = posterior.eval()(rows, context=given).location
         posterior.train(training)
         if centres.shape[0] != self.k:
             raise InputError(f"{self} expects a posterior that looks at x; got one that is the same for all rows.")
-        return ExemplarMetric(rows, centres, self)
+        return ExemplarMetric(rows, given, centres, self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +29,20 @@ class OfPosteriors(ConditionalDistribution, ABC):
     """p(z) = 1/K sum_k p_k(z), each p_k from the posterior of a row u_k.
 
     The posterior belongs to the model. It is held in a tuple, where torch does not look for modules: its weights are
-    learned, moved, copied and saved once, by the model.
+    learned, moved, copied and saved once, by the model. Of a conditional density each u_k keeps the condition of a row,
+    and p(z) is the same for all.
+
+    Args:
+        posterior: of the model.
+        given: the condition of each u_k, ``(K, C)``, or None.
     """
 
-    def __init__(self, posterior: nn.Module) -> None:
+    given: Tensor | None
+
+    def __init__(self, posterior: nn.Module, given: Tensor | None) -> None:
         super().__init__()
         self._held = (posterior,)
+        self.register_buffer("given", given)
 
     @property
     def posterior(self) -> nn.Module:
@@ -58,8 +67,8 @@ class PseudoInputs(OfPosteriors):
     low: Tensor
     high: Tensor
 
-    def __init__(self, posterior: nn.Module, rows: Tensor, k: int) -> None:
-        super().__init__(posterior)
+    def __init__(self, posterior: nn.Module, rows: Tensor, given: Tensor | None, k: int) -> None:
+        super().__init__(posterior, spread_over(given, k))
         axes = (0,) if rows.ndim == 2 else tuple(range(rows.ndim))
         self.register_buffer("low", rows.amin(axes))
         self.register_buffer("high", rows.amax(axes))
@@ -68,7 +77,7 @@ class PseudoInputs(OfPosteriors):
 
     def components(self) -> Distribution:
         """q(z | u_k), each u_k within the range of the data."""
-        return self.posterior(bounded(self.inputs, self.low, self.high))
+        return self.posterior(bounded(self.inputs, self.low, self.high), context=self.given)
 
 
 class ExemplarDistribution(OfPosteriors):
@@ -77,15 +86,15 @@ class ExemplarDistribution(OfPosteriors):
     exemplars: Tensor
     direction: Tensor
 
-    def __init__(self, posterior: nn.Module, rows: Tensor, k: int) -> None:
-        super().__init__(posterior)
+    def __init__(self, posterior: nn.Module, rows: Tensor, given: Tensor | None, k: int) -> None:
+        super().__init__(posterior, spread_over(given, k))
         self.register_buffer("exemplars", spread_over(rows, k))
         self.register_buffer("direction", torch.randn(rows[0].numel(), dtype=torch.float64))
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def components(self) -> Elementwise:
         """Normals of one width around the posterior means of the exemplars."""
-        q = self.posterior(self.exemplars)
+        q = self.posterior(self.exemplars, context=self.given)
         return Elementwise(NormalElement(q.location, bounded(self.log_scale, *LOG_SCALE)), len(q.event_shape))
 
     def without(self, x: Tensor) -> Distribution:
@@ -111,7 +120,7 @@ class VampPrior(Spec):
         k: how many pseudo-inputs; 500 in the paper.
 
     Raises:
-        InputError: a conditional density, or a posterior that does not look at x or has no density.
+        InputError: a condition that few rows tell, or a posterior that does not look at x or has no density.
 
     Reference: Tomczak and Welling, *VAE with a VampPrior*, 2018.
 
@@ -130,8 +139,7 @@ class VampPrior(Spec):
 
     def build(self, site: Site) -> PseudoInputs:
         """Pseudo-inputs from the rows of ``site.batch``, for the posterior that stands there."""
-        posterior, rows = rows_of(self, site)
-        prior = PseudoInputs(posterior, rows, self.k)
+        prior = PseudoInputs(*rows_of(self, site), self.k)
         if not _look(prior).has_density:
             raise InputError(f"{self} expects a posterior with a density, such as Normal('element'); it is a point.")
         return prior
@@ -153,7 +161,7 @@ class ExemplarPrior(Spec):
         k: how many exemplars, at least 2. Where there are fewer rows, rows are exemplars more than once.
 
     Raises:
-        InputError: a conditional density, or a posterior that does not look at x.
+        InputError: a condition that few rows tell, or a posterior that does not look at x.
 
     Reference: Norouzi, Fleet and Norouzi, *Exemplar VAE: linking generative models, nearest neighbor retrieval, and
     data augmentation*, 2020.
@@ -175,19 +183,18 @@ class ExemplarPrior(Spec):
 
     def build(self, site: Site) -> ExemplarDistribution:
         """Exemplars from the rows of ``site.batch``, for the posterior that stands there."""
-        posterior, rows = rows_of(self, site)
-        prior = ExemplarDistribution(posterior, rows, self.k)
+        prior = ExemplarDistribution(*rows_of(self, site), self.k)
         _look(prior)
         return prior
 
 
-def rows_of(spec: Spec, site: Site) -> tuple[nn.Module, Tensor]:
-    """The posterior and a first batch of rows."""
-    if site.beside is not None:
-        raise InputError(f"{spec} expects no condition, of which its rows know nothing; use StandardNormal(), or Free.")
+def rows_of(spec: Spec, site: Site) -> tuple[nn.Module, Tensor, Tensor | None]:
+    """The posterior, a first batch of rows, and what is given beside them."""
+    if site.beside is not None and site.given is None:
+        raise InputError(f"{spec} expects rows whose labels are all known; use StandardNormal(), or Free.")
     if site.batch is None or "posterior" not in site.modules:
         raise InputError(f"{spec} stands as the prior of a VAE, whose posterior and first rows it needs.")
-    return site.modules["posterior"], site.batch
+    return site.modules["posterior"], site.batch, site.given
 
 
 @torch.no_grad()
@@ -206,6 +213,12 @@ def _look(prior: OfPosteriors) -> Distribution:
     return found
 
 
-def spread_over(rows: Tensor, k: int) -> Tensor:
+@overload
+def spread_over(rows: Tensor, k: int) -> Tensor: ...
+@overload
+def spread_over(rows: Tensor | None, k: int) -> Tensor | None: ...
+def spread_over(rows: Tensor | None, k: int) -> Tensor | None:
     """k rows evenly spread over those given, some more than once where there are fewer."""
+    if rows is None:
+        return None
     return rows[torch.linspace(0, len(rows) - 1, k).round().long()].clone()

@@ -231,14 +231,15 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     def _first(self, source: Source, train: np.ndarray, context: np.ndarray | None) -> Site:
         stride = -(-len(train) // max(2, min(_FIRST, _NUMBERS // self.schema_.size)))
-        return self._site(source.take(train[::stride]), context)
+        first = train[::stride]
+        return self._site(source.take(first), None if context is None else context[first])
 
     def _site(self, rows: np.ndarray, context: np.ndarray | None) -> Site:
         with torch.random.fork_rng():
             torch.manual_seed(self.seed_)
             x = self._first_batch(rows).cpu()
-        beside = None if context is None else context.shape[1:]
-        return Site(self.units_.event_shape, None, x, beside=beside, categories=self.units_.categories)
+        beside, given = (None, None) if context is None else (context.shape[1:], torch.from_numpy(context))
+        return Site(self.units_.event_shape, None, x, beside=beside, given=given, categories=self.units_.categories)
 
     def _first_batch(self, rows: np.ndarray) -> Tensor:
         """Rows in the model's units; missing entries are filled with others of their column."""

@@ -162,11 +162,12 @@ def _rebuild(estimator: NeuralDensity, arrays: dict[str, np.ndarray], notes: dic
     units = _below(arrays, "units")
     estimator.units_ = restored_units(estimator.schema_, estimator._family, units)
     shape = estimator.units_.event_shape
-    beside = None if estimator.condition_ is None else (estimator.condition_.size,)
+    size = None if estimator.condition_ is None else estimator.condition_.size
+    site = Site(shape, None, torch.zeros(2, *shape), categories=estimator.units_.categories)
+    if size is not None:
+        site = replace(site, beside=(size,), given=torch.zeros(2, size))
     with torch.random.fork_rng():
-        model = estimator._build(
-            Site(shape, None, torch.zeros(2, *shape), beside=beside, categories=estimator.units_.categories)
-        )
+        model = estimator._build(site)
     model.load_state_dict(_part(arrays, "model"))
     estimator.model_ = model.eval().to(estimator._device)
     estimator.units_.to(estimator._device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,7 @@ class SemiSupervisedVAE(LatentDensity):
                 f"SemiSupervisedVAE expects codes that follow nothing, such as FiniteScalar((4, 4)); got "
                 f"{self.posterior}, whose codebook would follow classes of no mass."
             )
+        site = replace(site, given=None)  # of which few are known
         return assemble(build_for(self, site), Conditional(OneOf(), self.settings_["classifier"]), site)
 
     def _set_up(self, source: Source, y: Any = None) -> None:

@@ -257,6 +257,7 @@ def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior:
         site.batch,
         modules=modules,
         beside=beside,
+        given=site.given,
         categories=site.categories,
         symbols=getattr(settings["likelihood"], "symbols", None),
     )
@@ -265,7 +266,7 @@ def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior:
     else:
         base = Conditional(base, settings["encoder"]) if isinstance(base, Family) else base
         modules["posterior"] = base.build(inference)
-    modules["prior"] = prior.build(Site(z_shape, batch=site.batch, modules=modules, beside=beside))
+    modules["prior"] = prior.build(Site(z_shape, batch=site.batch, modules=modules, beside=beside, given=site.given))
     check_codes(posterior, modules["prior"])
     for wrapper in wrappers:
         modules["posterior"] = wrapper.build(inference)

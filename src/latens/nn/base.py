@@ -27,6 +27,7 @@ class Site:
         modules: the modules already built, by name ("likelihood", "posterior", "prior").
         beside: the shape of the context given beside ``context_shape`` to a conditional density; None without one.
         categories: how many each element of what it is given has, 0 of a number; None where all are numbers.
+        given: of the rows of ``batch``, what is given beside them; None where that is not known.
         spread: how large the numbers are that the module will be given, where no first batch tells.
         symbols: where the module is given text, of how many symbols that is; None where it is given numbers.
     """
@@ -39,6 +40,7 @@ class Site:
     beside: Shape | None = None
     categories: tuple[int, ...] | None = None
     symbols: int | None = None
+    given: Tensor | None = None
     spread: float = 1.0
 
 
