@@ -23,7 +23,7 @@ from latens.density.validation import read_table
 from latens.distributions import Family
 from latens.models import Model
 from latens.neural import defaults
-from latens.neural.checks import check_settings
+from latens.neural.checks import check_settings, device_of
 from latens.neural.columns import units_of
 from latens.neural.conditions import Condition, Covariates, condition_of
 from latens.neural.defaults import Choice
@@ -35,7 +35,7 @@ from latens.neural.task import Task
 from latens.neural.units import Units
 from latens.nn import Site, Spec
 from latens.objectives import Objective, Players
-from latens.training import Batches, Event, History, Recipe, local_device, minimise
+from latens.training import Batches, Event, History, Recipe, minimise
 from latens.training.parallel import World
 from latens.training.replay import replayable
 from latens.utils.errors import InputError
@@ -220,14 +220,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     def _pace(self, schema: Schema, n: int, network: Any, settings: dict[str, Any]) -> Defaults:
         """How long, in what steps."""
-        typed = schema.columns is not None
-        batch = self.batch_size or defaults.batch_size(n, network, typed).value
-        return {
-            "batch_size": lambda: defaults.batch_size(n, network, typed),
-            "epochs": lambda: defaults.epochs(n, batch, network, typed),
-            "learning_rate": lambda: defaults.learning_rate(network, settings["epochs"] * max(1, n // batch), typed),
-            "patience": lambda: defaults.patience(settings["epochs"]),
-        }
+        return defaults.pace(n, network, self.batch_size, settings, typed=schema.columns is not None)
 
     def _first(self, source: Source, train: np.ndarray, context: np.ndarray | None) -> Site:
         stride = -(-len(train) // max(2, min(_FIRST, _NUMBERS // self.schema_.size)))
@@ -398,14 +391,7 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
 
     @property
     def _device(self) -> torch.device:
-        if self.device is None:
-            return local_device()
-        try:
-            probe = torch.zeros(1, device=self.device)
-            probe.cpu()
-            return probe.device
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(f"device={self.device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+        return device_of(self.device)
 
 
 def _given(y: Any, source: Source) -> Any:

@@ -13,7 +13,7 @@ from latens.models import Hierarchy
 from latens.models.flow import LAYERS
 from latens.nn import MLP, SequenceNetwork, Spec
 from latens.objectives import Objective, Players
-from latens.training import Schedule
+from latens.training import Schedule, local_device
 from latens.utils.errors import InputError
 from latens.utils.validation import check_choice, check_positive
 
@@ -78,6 +78,22 @@ def _precision(name: str, value: Any) -> None:
 def _condition(name: str, value: Any) -> None:
     if value != "y":
         raise InputError(f'{name} is "y" or left out; got {value!r}')
+
+
+def device_of(name: str | None) -> torch.device:
+    """The device of this name, the best there is if None.
+
+    Raises:
+        InputError: it cannot be used here.
+    """
+    if name is None:
+        return local_device()
+    try:
+        probe = torch.zeros(1, device=name)
+        probe.cpu()
+        return probe.device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device={name!r} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
 _OPEN = {"latents", "likelihood", "prior", "encoder", "decoder", "condition", "epochs", "batch_size"}

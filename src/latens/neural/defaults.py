@@ -6,7 +6,7 @@ Every choice comes with its reason, which ``latens check`` and ``latens train`` 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -222,3 +222,16 @@ def learning_rate(spec: Spec | Any, steps: int, typed: bool = False) -> Choice:
 def patience(epochs: int) -> Choice:
     """Long enough that noise in few held-out rows does not end training."""
     return Choice(max(20, epochs // 5), f"a fifth of {epochs} epochs, and never fewer than 20")
+
+
+def pace(
+    n: int, network: Spec | Any, given: int | None, settings: Mapping[str, Any], *, typed: bool = False
+) -> dict[str, Callable[[], Choice]]:
+    """Batch size, epochs, learning rate and patience, each once those before it stand in ``settings``."""
+    batch = given or batch_size(n, network, typed).value
+    return {
+        "batch_size": lambda: batch_size(n, network, typed),
+        "epochs": lambda: epochs(n, batch, network, typed),
+        "learning_rate": lambda: learning_rate(network, settings["epochs"] * max(1, n // batch), typed),
+        "patience": lambda: patience(settings["epochs"]),
+    }
