@@ -8,6 +8,7 @@ import pytest
 
 import latens
 from latens import VAE
+from latens.metrics import evaluate
 from latens.nn import MLP
 from latens.utils.errors import InputError
 
@@ -72,6 +73,15 @@ def test_reconstructions_are_categories_and_codes_decode(fitted):
     back = fitted.reconstruct(X)
     assert set(back["group"]) <= {"a", "b", "c"}
     assert list(fitted.inverse_transform(fitted.transform(X)).columns) == list(X.columns)
+
+
+def test_the_errors_of_what_comes_back_are_told_by_column(fitted):
+    X = frame()
+    back, found = fitted.reconstruct(X), evaluate(fitted, X, k=2)
+    assert found.reconstruction_error is None
+    assert found.column_errors == {}
+    wrong = {name: (back[name] != X[name]).mean() for name in ("sex", "group", "smokes")}
+    assert found.wrong_categories == pytest.approx(wrong)
 
 
 def test_a_saved_model_scores_and_draws_the_same(fitted, tmp_path):
