@@ -19,7 +19,6 @@ class GRU(SequenceNetwork):
 
     A decoder tells x_t by h_t and c: what z says reaches every symbol without passing through the states.
 
-
     Args:
         hidden: the width of h.
         embedding: numbers that stand for a symbol.
