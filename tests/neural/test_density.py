@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from latens import VAE
 from latens.distributions import Bernoulli, DiscretizedLogistic, Laplace, MixtureOf, Normal, Poisson, StudentT
 from latens.nn import MLP
-from latens.objectives import ImportanceWeighted
+from latens.objectives import ELBO, ImportanceWeighted
 
 SMALL = MLP((16,), "tanh")
 
@@ -77,7 +77,9 @@ FITS = {
     "normal, the optimal scale": lambda: fitted(table(), Normal("optimal")),
     "laplace, a heavy-tailed posterior": lambda: fitted(table(), Laplace("element"), posterior=StudentT("element")),
     "importance weighted": lambda: fitted(table(), Normal("shared"), objective=ImportanceWeighted(5)),
-    "bernoulli, a heavy-tailed posterior": lambda: fitted(bits(), Bernoulli(), posterior=StudentT("element", df=8.0)),
+    "bernoulli, a heavy-tailed posterior": lambda: fitted(
+        bits(), Bernoulli(), posterior=StudentT("element", df=8.0), objective=ELBO()
+    ),
     "poisson": lambda: fitted(counts(), Poisson()),
 }
 

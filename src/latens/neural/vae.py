@@ -52,8 +52,8 @@ class VAE(LatentDensity):
         posterior: the family of q(z | x); its parameters come from the encoder.
         likelihood: the family of p(x | z); its parameters come from the decoder.
         prior: p(z); StandardNormal() if None, UniformCodes() for a posterior over codes.
-        objective: what is minimised, such as ``Distortion() + 4.0 * Rate()``; ``Players(...)`` for one a part; ELBO()
-            if None, but for text.
+        objective: what is minimised, such as ``Distortion() + 4.0 * Rate()``; ``Players(...)`` for one a part; by
+            default ELBO(), of text and images with a rate that warms up.
         encoder, decoder: a network specification, or an ``nn.Module`` of your own, which is copied.
         hierarchy: several levels of latents, such as ``Ladder((32, 16, 8))`` or ``ConvLadder((1, 4), (32, 64))``, in
             place of latents, posterior, prior, encoder and decoder.
