@@ -53,6 +53,29 @@ def test_sound_is_cut_with_its_rate(tmp_path):
     assert source.schema.summary.startswith("windows of 30 steps at 4000 Hz, float32")
 
 
+def test_each_recording_of_a_folder_is_cut_and_its_folder_is_a_label(tmp_path):
+    waves = {"high/a": (np.sin(np.arange(100.0)) / 2, 4000), "low/b": (np.sin(np.arange(65.0) / 3) / 2, 4000)}
+    slow = np.sin(2 * np.pi * 100 * np.arange(400) / 8000) / 2
+    for name, (wave, rate) in {**waves, "low/c": (slow, 8000)}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_wav(tmp_path / f"{name}.wav", wave, rate)
+    (tmp_path / "low" / "empty.wav").write_bytes(b"")
+    with pytest.raises(InputError, match=r"low/empty\.wav"):  # one in four
+        load(tmp_path, view=Windows(30))
+    (tmp_path / "low" / "empty.wav").unlink()
+    source = load(tmp_path, view=Windows(30))
+    assert source.names[:5] == [f"high/a.wav:{i}-{i + 29}" for i in (0, 30, 60)] + [
+        f"low/b.wav:{i}-{i + 29}" for i in (0, 30)
+    ]
+    assert source.labels.tolist() == ["high"] * 3 + ["low"] * (2 + 6)
+    np.testing.assert_allclose(source.X[3], waves["low/b"][0][:30], atol=1e-4)
+    halved = np.sin(2 * np.pi * 100 * np.arange(30, 60) / 4000) / 2
+    np.testing.assert_allclose(source.X[6], halved, atol=0.01)
+    assert source.notes[0] == "1 of 3 recordings resampled from 8000 to 4000 Hz"
+    again = load(tmp_path / "low" / "c.wav", schema=source.schema)
+    np.testing.assert_array_equal(again.X, source.X[5:])
+
+
 def test_rows_for_a_model_of_windows_are_cut_unless_they_are_windows_already():
     schema = windows(X, 8, 4).schema
     np.testing.assert_array_equal(load(X, schema=schema).take(np.arange(11)), windows(X, 8, 4).X)

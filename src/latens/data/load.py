@@ -20,8 +20,7 @@ from latens.data.images import ENDINGS, load_images
 from latens.data.schema import Schema
 from latens.data.sequences import Sequences, sequences
 from latens.data.sound.files import ENDINGS as SOUNDS
-from latens.data.sound.files import read_sound
-from latens.data.sound.recordings import audio
+from latens.data.sound.recordings import audio, pieces
 from latens.data.sound.views import AudioView, Windows
 from latens.data.source import ArraySource, Source, of_kind
 from latens.data.sparse import SparseSource, is_sparse, read_matrix
@@ -125,10 +124,7 @@ def _viewed(data: Any, view: AudioView | Windows, columns: Columns, memory: int)
         path = Path(os.fspath(data)).expanduser()
         if isinstance(view, AudioView):
             return audio(path, view=view, memory=memory)
-        if path.is_dir():
-            raise InputError(f"windows are cut from one recording; {path} is a folder. Use LogMel() or Waveform()")
-        samples, rate, _ = read_sound(path)
-        return windows(samples.astype(np.float32), view.length, view.hop, rate=rate)
+        return pieces(path, view)
     if isinstance(view, AudioView):
         raise InputError(f"{view} is a view of files of sound; waveforms are given with their rate, by data.audio")
     source = _loaded(data, None, columns, ALIKE, memory)

@@ -16,14 +16,16 @@ import numpy as np
 from latens.data.folders import find_files, folder_labels, refuse_unreadable
 from latens.data.schema import Schema
 from latens.data.sound.files import ENDINGS, Sound, read_sound, sound
-from latens.data.sound.views import FLOOR, AudioView, LogMel
+from latens.data.sound.views import FLOOR, AudioView, LogMel, Windows
 from latens.data.source import ArraySource, Source, class_names
+from latens.data.windows import windows
 from latens.utils.errors import InputError
 
 MOST_SECONDS = 4.0
 _FIT = 0.95
 """The share of recordings that are not cut where the length is chosen."""
 _BLOCK = 64
+Readers = Sequence[Callable[[], Sound]]
 
 
 class Heard(NamedTuple):
@@ -55,20 +57,8 @@ class Recordings(Source):
     in_memory = False
     names: list[str]
 
-    def __init__(
-        self, readers: Sequence[Callable[[], Sound]], names: Sequence[str], view: AudioView, path: Path
-    ) -> None:
-        heard: list[Heard] = []
-        self.skipped, self.names, self._readers = [], [], []
-        for name, reader in zip(names, readers):
-            try:
-                heard.append(_heard(reader()))
-            except (InputError, OSError) as error:
-                self.skipped.append((name, " ".join(str(error).split())))
-                continue
-            self.names.append(name)
-            self._readers.append(reader)
-        refuse_unreadable("recordings", path, len(names), self.skipped, ENDINGS)
+    def __init__(self, readers: Readers, names: Sequence[str], view: AudioView, path: Path) -> None:
+        heard, self.names, self._readers, self.skipped = _readable(readers, names, path)
         self.view = view.settled(common_rate(heard), fitting(heard))
         self.notes = _notes(heard, self.view)
         self.labels = folder_labels(self.names)
@@ -94,6 +84,59 @@ class Recordings(Source):
         except (InputError, OSError) as error:
             raise InputError(f"{self.names[i]} could be read before, but no longer: {error}") from None
         return fitted(resampled(found.samples.mean(1), found.rate, self.view.rate or found.rate), self.view.length)
+
+
+def _readable(
+    readers: Readers, names: Sequence[str], path: Path
+) -> tuple[list[Heard], list[str], list[Callable[[], Sound]], list[tuple[str, str]]]:
+    """What was heard, by name and reader, of those that can be read; and why others cannot."""
+    heard, kept, sources, skipped = [], [], [], []
+    for name, reader in zip(names, readers):
+        try:
+            heard.append(_heard(reader()))
+        except (InputError, OSError) as error:
+            skipped.append((name, " ".join(str(error).split())))
+            continue
+        kept.append(name)
+        sources.append(reader)
+    refuse_unreadable("recordings", path, len(names), skipped, ENDINGS)
+    return heard, kept, sources, skipped
+
+
+def pieces(path: Path, view: Windows) -> ArraySource:
+    """Windows of a sound file, or of each of a folder: at one rate, with their channels; folders are labels.
+
+    Raises:
+        InputError: more than one in ten cannot be read, channels differ, or no recording is as long as a window.
+    """
+    files, names = _files(path)
+    heard, names, readers, skipped = _readable([partial(read_sound, file) for file in files], names, path)
+    rate = view.rate or common_rate(heard)
+    waves = [
+        resampled(found.samples, found.rate, rate).astype(np.float32) for found in (reader() for reader in readers)
+    ]
+    source = windows(waves if path.is_dir() else waves[0], view.length, view.hop, rate=rate)
+    if path.is_dir():
+        places = [name.partition(":") for name in source.names or []]
+        labels = folder_labels(names)
+        source.labels = None if labels is None else labels[[int(i) for i, *_ in places]]
+        source.names = [f"{names[int(i)]}:{steps}" for i, _, steps in places]
+        source.schema = replace(source.schema, classes=class_names(source.labels))
+    others = sorted({item.rate for item in heard} - {rate})
+    if others:
+        count = sum(item.rate != rate for item in heard)
+        source.notes = [
+            f"{count} of {len(heard)} recordings resampled from {_listed(others)} to {rate} Hz",
+            *source.notes,
+        ]
+    source.skipped = skipped
+    return source
+
+
+def _files(path: Path) -> tuple[list[Path], list[str]]:
+    """The files of sound of a folder, or the one that this is, and their names."""
+    names = find_files(path, ENDINGS)
+    return [path / name if path.is_dir() else path for name in names], names
 
 
 def audio(
@@ -126,8 +169,7 @@ def audio(
     view = LogMel() if view is None else view
     if isinstance(recordings, str | os.PathLike):
         path = Path(recordings).expanduser()
-        names = find_files(path, ENDINGS)
-        files = [path / name if path.is_dir() else path for name in names]
+        files, names = _files(path)
         found = Recordings([partial(read_sound, file) for file in files], names, view, path)
     else:
         if rate is None:
