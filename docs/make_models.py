@@ -39,7 +39,8 @@ Codes of images may stand on a map, which convolutions make and read: `vq_vae(la
 At the shell a preset is written as a model is: `latens train digits --model "beta_vae(2.0)"`.
 
 An empty cell is the default: the posterior `Normal('element')`, a likelihood that comes from the data, the prior
-`StandardNormal()`, the objective `ELBO()`. This page is made from the functions (`python docs/make_models.py`).
+`StandardNormal()`, the objective `ELBO()`, whose rate warms up for images and text. This page is made from the
+functions (`python docs/make_models.py`).
 
 | preset | paper | posterior | likelihood | prior | objective |
 | --- | --- | --- | --- | --- | --- |
