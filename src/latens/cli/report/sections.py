@@ -58,12 +58,12 @@ def figure_cards(study: Study) -> str:
 
 
 def _number(value: float, form: str) -> str:
-    """Large numbers with one decimal.
+    """Large numbers with one decimal, larger ones with none: a card has room for seven characters.
 
-    >>> _number(3.14159, "{:.2f}"), _number(-12345.678, "{:.2f}")
-    ('3.14', '-12,345.7')
+    >>> [_number(value, "{:.2f}") for value in (3.14159, -1234.567, -12345.678)]
+    ['3.14', '-1,234.6', '-12,346']
     """
-    return f"{value:,.1f}" if abs(value) >= 1000 else form.format(value)
+    return f"{value:,.{0 if abs(value) >= 10_000 else 1}f}" if abs(value) >= 1000 else form.format(value)
 
 
 def _bits(measure: str) -> str:
