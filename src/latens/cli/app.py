@@ -161,7 +161,7 @@ def train(
         size: HEIGHTxWIDTH in pixels that image files are brought to; by default their own.
         columns: Names of the columns of a table to take, such as height,weight; all by default.
         kind: What the rows are where their shape does not say it: signal, image, table or array.
-        window: Steps of each piece that one long recording is cut into.
+        window: Steps of each piece that long recordings are cut into.
         hop: Steps from one piece to the next; by default they do not overlap.
         view: What is seen of files of sound, such as "LogMel(seconds=1)" or "Waveform(rate=8000)".
         overwrite: Replace the run folder if it exists.
@@ -390,7 +390,7 @@ def check(
         size: HEIGHTxWIDTH in pixels that image files are brought to; by default their own.
         columns: Names of the columns of a table to take, such as height,weight; all by default.
         kind: What the rows are where their shape does not say it: signal, image, table or array.
-        window: Steps of each piece that one long recording is cut into.
+        window: Steps of each piece that long recordings are cut into.
         hop: Steps from one piece to the next; by default they do not overlap.
         view: What is seen of files of sound, such as "LogMel(seconds=1)" or "Waveform(rate=8000)".
         json: Print one JSON object.

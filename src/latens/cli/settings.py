@@ -77,7 +77,7 @@ def reading(
         raise InputError("--hop is the distance of windows; say how long they are with --window")
     if window is not None:
         if seen is not None:
-            raise InputError("--window cuts one long recording, --view is for many; give one of them")
+            raise InputError("--window cuts recordings into pieces, --view has one row of each; give one of them")
         seen = Windows(window, hop)
     found = {"size": image_size(size), "columns": column_names(columns), "kind": kind, "view": seen}
     return {name: value for name, value in found.items() if value is not None}

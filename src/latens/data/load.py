@@ -65,7 +65,7 @@ def load(
             that are long.
         schema: what a model was fitted on: the columns of a table are read under it, by name, strings in its symbols
             or words; recordings as they were.
-        view: how recordings become rows: ``Windows(256, 128)`` cuts one long one, ``LogMel()`` and ``Waveform()`` are
+        view: how recordings become rows: ``Windows(256, 128)`` cuts long ones, ``LogMel()`` and ``Waveform()`` are
             for files of sound.
         memory: the most bytes to hold; what is larger stays on the disk.
 
