@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ _FIT = 0.95
 """The share of recordings that are not cut where the length is chosen."""
 _BLOCK = 64
 Readers = Sequence[Callable[[], Sound]]
+T = TypeVar("T")
 
 
 class Heard(NamedTuple):
@@ -58,7 +59,8 @@ class Recordings(Source):
     names: list[str]
 
     def __init__(self, readers: Readers, names: Sequence[str], view: AudioView, path: Path) -> None:
-        heard, self.names, self._readers, self.skipped = _readable(readers, names, path)
+        heard, kept, self.skipped = _read(lambda i: _heard(readers[i]()), names, path)
+        self.names, self._readers = [names[i] for i in kept], [readers[i] for i in kept]
         self.view = view.settled(common_rate(heard), fitting(heard))
         self.notes = _notes(heard, self.view)
         self.labels = folder_labels(self.names)
@@ -86,21 +88,20 @@ class Recordings(Source):
         return fitted(resampled(found.samples.mean(1), found.rate, self.view.rate or found.rate), self.view.length)
 
 
-def _readable(
-    readers: Readers, names: Sequence[str], path: Path
-) -> tuple[list[Heard], list[str], list[Callable[[], Sound]], list[tuple[str, str]]]:
-    """What was heard, by name and reader, of those that can be read; and why others cannot."""
-    heard, kept, sources, skipped = [], [], [], []
-    for name, reader in zip(names, readers):
+def _read(
+    reader: Callable[[int], T], names: Sequence[str], path: Path
+) -> tuple[list[T], list[int], list[tuple[str, str]]]:
+    """What a reader gives of each recording that can be read, their places, and why others cannot."""
+    found, kept, skipped = [], [], []
+    for i, name in enumerate(names):
         try:
-            heard.append(_heard(reader()))
+            found.append(reader(i))
         except (InputError, OSError) as error:
             skipped.append((name, " ".join(str(error).split())))
             continue
-        kept.append(name)
-        sources.append(reader)
+        kept.append(i)
     refuse_unreadable("recordings", path, len(names), skipped, ENDINGS)
-    return heard, kept, sources, skipped
+    return found, kept, skipped
 
 
 def pieces(path: Path, view: Windows) -> ArraySource:
@@ -110,11 +111,10 @@ def pieces(path: Path, view: Windows) -> ArraySource:
         InputError: more than one in ten cannot be read, channels differ, or no recording is as long as a window.
     """
     files, names = _files(path)
-    heard, names, readers, skipped = _readable([partial(read_sound, file) for file in files], names, path)
-    rate = view.rate or common_rate(heard)
-    waves = [
-        resampled(found.samples, found.rate, rate).astype(np.float32) for found in (reader() for reader in readers)
-    ]
+    sounds, kept, skipped = _read(lambda i: read_sound(files[i]), names, path)
+    names = [names[i] for i in kept]
+    rate = view.rate or common_rate(sounds)
+    waves = [resampled(found.samples, found.rate, rate).astype(np.float32) for found in sounds]
     source = windows(waves if path.is_dir() else waves[0], view.length, view.hop, rate=rate)
     if path.is_dir():
         places = [name.partition(":") for name in source.names or []]
@@ -122,13 +122,7 @@ def pieces(path: Path, view: Windows) -> ArraySource:
         source.labels = None if labels is None else labels[[int(i) for i, *_ in places]]
         source.names = [f"{names[int(i)]}:{steps}" for i, _, steps in places]
         source.schema = replace(source.schema, classes=class_names(source.labels))
-    others = sorted({item.rate for item in heard} - {rate})
-    if others:
-        count = sum(item.rate != rate for item in heard)
-        source.notes = [
-            f"{count} of {len(heard)} recordings resampled from {_listed(others)} to {rate} Hz",
-            *source.notes,
-        ]
+    source.notes = [*_counted(len(sounds), _other_rates(sounds, rate)), *source.notes]
     source.skipped = skipped
     return source
 
@@ -215,7 +209,7 @@ def fitted(wave: np.ndarray, length: int) -> np.ndarray:
     return np.pad(wave[:length], (0, max(0, length - len(wave))))
 
 
-def common_rate(heard: Sequence[Heard]) -> int:
+def common_rate(heard: Sequence[Heard | Sound]) -> int:
     """The most common rate; of equally common ones the lowest."""
     counts = Counter(item.rate for item in heard)
     return min(counts, key=lambda rate: (-counts[rate], rate))
@@ -232,18 +226,26 @@ def _heard(found: Sound) -> Heard:
 
 
 def _notes(heard: Sequence[Heard], view: AudioView) -> list[str]:
-    n, length = len(heard), view.seconds or 0.0
-    rates = sorted({item.rate for item in heard} - {view.rate})
+    length = view.seconds or 0.0
     room = 0.5 / (view.rate or 1)
-    told = (
-        (sum(item.rate != view.rate for item in heard), f"resampled from {_listed(rates)} to {view.rate} Hz"),
+    return _counted(
+        len(heard),
+        _other_rates(heard, view.rate),
         (sum(item.channels > 1 for item in heard), "of several channels, which are averaged"),
         (sum(item.seconds > length + room for item in heard), f"cut to their first {length:.4g} s"),
         (sum(item.seconds < length - room for item in heard), f"ended with silence up to {length:.4g} s"),
         (sum(item.clipped for item in heard), "clipped: they run into full scale"),
         (sum(item.silent for item in heard), "silent throughout"),
     )
+
+
+def _counted(n: int, *told: tuple[int, str]) -> list[str]:
     return [f"{count} of {n} recordings {what}" for count, what in told if count]
+
+
+def _other_rates(heard: Sequence[Heard | Sound], rate: int | None) -> tuple[int, str]:
+    rates = sorted({item.rate for item in heard} - {rate})
+    return sum(item.rate != rate for item in heard), f"resampled from {_listed(rates)} to {rate} Hz"
 
 
 def _listed(rates: Sequence[int]) -> str:
