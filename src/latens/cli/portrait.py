@@ -147,13 +147,14 @@ def _from_others(
     estimator: LatentDensity, some: Source, rows: np.ndarray, columns: list[int]
 ) -> list[np.ndarray | None]:
     """The squared error of each column, where it is hidden and told from the others: ``(n,)`` each."""
+    nothing: list[np.ndarray | None] = [None] * len(columns)
+    if not hasattr(estimator, "complete"):
+        return nothing
     context = estimator._context(some.labels, len(some))
     try:
-        if not hasattr(estimator, "complete"):
-            raise InputError("nothing is completed")
         check_factorises(estimator.model_, context, estimator._device)
     except InputError:
-        return [None] * len(columns)
+        return nothing
     hidden = np.repeat(rows[None], len(columns), 0)
     for i, j in enumerate(columns):
         hidden[i, :, j] = np.nan

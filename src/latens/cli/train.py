@@ -54,16 +54,17 @@ def train(
             estimator, compared = plain.choose(source)
     else:
         compared = []
-        set_up(estimator, as_told(estimator, source))
+    told = as_told(estimator, source)
+    if not auto:
+        set_up(estimator, told)
     path = Path(output) if output else runs.default_path(data, estimator)
     record = runs.record(data, reading, source, estimator, compared)
-    source = as_told(estimator, source)
     if not leads():
-        follow(Run(path), estimator, source)
+        follow(Run(path), estimator, told)
         return None
     with runs.new(path, record, overwrite=overwrite) as run:
-        fit(run, estimator, source)
-        return finish(run, estimator, source, record)
+        fit(run, estimator, told)
+        return finish(run, estimator, told, record)
 
 
 def follow(run: Run, estimator: DensityEstimator, source: Source) -> None:
