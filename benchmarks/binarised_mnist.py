@@ -26,7 +26,7 @@ from latens.data import ArraySource, Source
 from latens.distributions import Bernoulli
 from latens.neural.task import Task
 from latens.neural.vocabulary import read
-from latens.objectives import Distortion, ImportanceWeighted, Rate
+from latens.objectives import ELBO, Distortion, ImportanceWeighted, Rate, Sleep
 from latens.training import Cosine, Linear, Schedule, Steps
 
 TARGETS = {
@@ -91,14 +91,24 @@ def schedule(minutes: float) -> Schedule:
     return Steps(tuple(1e-3 * 10 ** (-i / 7) for i in range(8)), tuple(3.0**i for i in range(8)))
 
 
-def make(epochs: int, *, data: str, objective: str, minutes: float, encoder: Any = NETWORK, **changes: Any) -> VAE:
+def make(
+    epochs: int,
+    *,
+    data: str,
+    objective: str,
+    minutes: float,
+    encoder: Any = NETWORK,
+    sleep: float = 0.0,
+    **changes: Any,
+) -> VAE:
     """The estimator."""
+    bound = WARM if objective == "elbo" else ImportanceWeighted(50)
     settings = {
         "latents": 50,
         "likelihood": Bernoulli(),
         "encoder": read(encoder) if isinstance(encoder, str) else encoder,
         "decoder": read(NETWORK),
-        "objective": WARM if objective == "elbo" else ImportanceWeighted(50),
+        "objective": bound + sleep * Sleep(WARM if objective == "elbo" else ELBO()) if sleep else bound,
         "batch_size": 100 if objective == "elbo" else 32,
         "learning_rate": schedule(minutes),
         "weight_decay": 0.0,
@@ -112,7 +122,7 @@ def make(epochs: int, *, data: str, objective: str, minutes: float, encoder: Any
 
 def networks(run: Run, source: Source) -> dict[str, Any]:
     """Encoder and decoder of a finished run, to go on from in smaller steps."""
-    plan = {name: run.plan[name] for name in ("data", "objective", "minutes", "encoder") if name in run.plan}
+    plan = {name: run.plan[name] for name in ("data", "objective", "minutes", "encoder", "sleep") if name in run.plan}
     model = run.fit(partial(make, **plan), source, plan["minutes"], 6000).model_
     trained = {"encoder": model.posterior.network, "decoder": model.likelihood.network}
     return {**trained, "learning_rate": Cosine(1e-3, 1e-5, 0.02)}
@@ -136,11 +146,15 @@ def main() -> None:
     options.add_argument("--resume", "--output", dest="run", type=Path, help="the run's folder, begun or not")
     options.add_argument("--after", type=Path, help="a finished run, from whose networks to go on; its time counts")
     options.add_argument("--encoder", default=NETWORK, help="another one, as written in Python")
+    options.add_argument(
+        "--sleep", type=float, default=0.0, help="weight of what the posterior learns from own samples"
+    )
     options.add_argument("--k", type=int, default=5000, help="importance samples a test row")
     options.add_argument("--rows", type=int, default=10_000, help="test rows")
     given = begin(options)
     torch.manual_seed(0)
     plan = {"data": given.kind, "objective": given.objective, "minutes": given.minutes, "encoder": given.encoder}
+    plan |= {"sleep": given.sleep}
     plan["after"] = str(given.after or "")
     run = Run(given.run or Path("runs") / f"{given.kind}-{given.objective}-{given.minutes:g}", plan)
     plan = {name: run.plan.get(name, value) for name, value in plan.items()}
@@ -158,6 +172,7 @@ def main() -> None:
     np.save(run.folder / "scores.npy", scores)
     error = scores.std() / len(scores) ** 0.5
     active = int((model.transform(test).var(0) > 0.01).sum())
+    asleep = f" + {plan['sleep']:g} asleep" if plan["sleep"] else ""
     columns = [
         "data",
         "objective",
@@ -171,7 +186,7 @@ def main() -> None:
     ]
     row = [
         plan["data"],
-        f"elbo, then {plan['objective']}" if after else plan["objective"],
+        f"{'elbo, then ' * bool(after)}{plan['objective']}{asleep}",
         f"{model.n_iter_} ({model.history_.best_epoch})",
         f"{trained:.1f}",
     ]

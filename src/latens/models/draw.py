@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from latens.distributions import Distribution, divergence, kl_factors
 from latens.models.aggregate import aggregate
-from latens.models.base import Model
+from latens.models.base import Choose, Model
 from latens.models.handlers import clamp
 from latens.utils.errors import InputError
 
@@ -97,6 +98,8 @@ class Draw:
         critics: what terms of an objective own beside the model, by term.
         decode: p(x | z) at other values of the choices, for terms that ask how it changes with them.
         again: the draw at other values of the choices, with all densities of them.
+        dream: ``(n, K)`` -> a draw for n <= B examples of the model's own, whose gradient reaches the posterior alone;
+            None unless the model is in training.
     """
 
     x: Tensor
@@ -112,6 +115,7 @@ class Draw:
     critics: Mapping[Any, nn.Module] = field(default_factory=dict, repr=False)
     decode: Callable[[Sequence[Tensor]], Distribution] | None = field(default=None, repr=False)
     again: Callable[[Sequence[Tensor]], Draw] | None = field(default=None, repr=False)
+    dream: Callable[[int, int], Draw] | None = field(default=None, repr=False)
 
     @cached_property
     def log_mass(self) -> Tensor:
@@ -218,6 +222,23 @@ def draw(
         >>> d.log_weight.shape, d.rate.shape
         (torch.Size([3, 5]), torch.Size([3, 5]))
     """
+    given: dict[str, Any] = {"observed": observed, "context": context, "progress": progress}
+    drawn = _recorded(model, x, samples, n_examples=n_examples, log_volume=log_volume, **given)
+    drawn.dream = partial(_dream, model, **given) if model.training else None
+    return drawn
+
+
+def _recorded(
+    model: Callable[..., Distribution],
+    x: Tensor,
+    samples: int,
+    *,
+    observed: Tensor | None,
+    context: Tensor | None,
+    progress: float | Tensor,
+    n_examples: int | None = None,
+    log_volume: Tensor | float = 0.0,
+) -> Draw:
     latents: list[Latent] = []
     mass: list[Tensor] = []
 
@@ -253,6 +274,39 @@ def draw(
     k = samples if enumerated is None else len(enumerated)
     recorded = (latents, k, observed, context, progress, n_examples, log_volume, enumerated)
     return Draw(x, likelihood, *recorded, decode=decode, again=again)
+
+
+def _dream(model: Model, n: int, samples: int, **given: Any) -> Draw:
+    """A draw for n examples that the model makes up, p(x, z) held fixed."""
+    given |= {name: given[name][:n] for name in ("observed", "context") if given[name] is not None}
+    priors: list[Distribution] = []
+
+    def generate(p: Distribution, q: Distribution | None) -> Tensor:
+        priors.append(p.at(given["progress"]))
+        return p.embed(priors[-1].sample(() if p.batch_shape else (n,)))
+
+    def asleep(choose: Choose, *args: Any, **kwargs: Any) -> Distribution:
+        fixed = priors if model.choices == 1 else ()  # a prior may be made of the posterior's weights
+        return model(lambda p, q: choose(fixed[0] if fixed else p, q), *args, **kwargs)
+
+    with torch.no_grad():
+        x = model(generate, context=given["context"]).sample()
+    with _moving(model, model.part("posterior")):
+        return _recorded(asleep, x, samples, **given)
+
+
+@contextmanager
+def _moving(model: Model, part: nn.Module | None) -> Iterator[None]:
+    """Keeps gradients from all weights but those of the part."""
+    moving = {id(weight) for weight in part.parameters()} if part is not None else set()
+    held = [weight for weight in model.parameters() if weight.requires_grad and id(weight) not in moving]
+    for weight in held:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in held:
+            weight.requires_grad_()
 
 
 def _enumerated(p: Distribution, q: Distribution, samples: int) -> Latent:

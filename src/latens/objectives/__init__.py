@@ -13,6 +13,7 @@ from latens.objectives.images import MultiscaleSSIM
 from latens.objectives.matching import MMD, SlicedWasserstein
 from latens.objectives.players import Players
 from latens.objectives.regularisers import DIP, GradientPenalty, LatentL2
+from latens.objectives.sleep import Sleep
 from latens.objectives.terms import Capacity, Distortion, FreeBits, Rate
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Rate",
     "Renyi",
     "Scaled",
+    "Sleep",
     "SlicedWasserstein",
     "Sum",
     "TotalCorrelation",

@@ -1,0 +1,119 @@
+"""The posterior's share of rows that the model makes up: values and gradients against the slow formula."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from latens.distributions import Bernoulli, Normal
+from latens.models import Conditional, Ladder, StandardNormal, VampPrior, VariationalAutoencoder, draw
+from latens.nn import MLP, Site
+from latens.objectives import ELBO, Distortion, ImportanceWeighted, Rate, Sleep
+from latens.utils.errors import InputError
+
+X = (torch.rand(7, 5, generator=torch.Generator().manual_seed(3)) < 0.5).double()
+
+
+def a_model(prior=None, family=None):
+    torch.manual_seed(0)
+    posterior = Conditional(family or Normal("element"), MLP((8,), "tanh")).build(Site((3,), (5,)))
+    likelihood = Conditional(Bernoulli(), MLP((8,), "tanh")).build(Site((5,), (3,)))
+    site = Site((3,), batch=X.float(), modules={"posterior": posterior, "likelihood": likelihood})
+    return VariationalAutoencoder(posterior, likelihood, (prior or StandardNormal()).build(site)).double()
+
+
+def test_with_the_exact_posterior_it_is_the_entropy_of_the_model():
+    """x = 2 z + 0.5 noise: the ELBO at the posterior is log p(x), and E[-log p(x)] that of a normal."""
+    model = VariationalAutoencoder(
+        Conditional(Normal("element"), MLP(())).build(Site((1,), (1,))),
+        Conditional(Normal(0.5), MLP(())).build(Site((1,), (1,))),
+        StandardNormal().build(Site((1,))),
+    ).double()
+    slope, scale = 2.0, 0.5
+    variance = 1 / (1 + slope**2 / scale**2)
+    with torch.no_grad():
+        for module, weight, bias in (
+            (model.posterior, [slope / scale**2 * variance, 0.0], [0.0, 0.5 * math.log(variance)]),
+            (model.likelihood, [slope], [0.0]),
+        ):
+            linear = next(m for m in module.modules() if isinstance(m, torch.nn.Linear))
+            linear.weight.copy_(torch.tensor(weight)[:, None])
+            linear.bias.copy_(torch.tensor(bias))
+        torch.manual_seed(0)
+        x = torch.full((200_000, 1), 77.0, dtype=torch.float64)
+        value = ImportanceWeighted(2)(draw(model, x).dream(len(x), 2))
+        assert 0 < abs(Sleep(ImportanceWeighted(2), 1.0)(draw(model, x)).item() - value.mean().item()) < 0.02
+    entropy = 0.5 * math.log(2 * math.pi * math.e * (slope**2 + scale**2))
+    assert abs(value.mean().item() - entropy) < 4 * value.std().item() / len(x) ** 0.5
+
+
+def slow(model, beta=1.0):
+    """Draws in the order of the model's own: z, x, then z of q."""
+    z = torch.randn(6, 3, dtype=torch.float64)
+    with torch.no_grad():
+        x = (torch.rand(6, 5, dtype=torch.float64) < model.likelihood(z).mean).double()
+    q = model.posterior(x)
+    own = q.mean + q.stddev * torch.randn(1, 6, 3, dtype=torch.float64)
+    p = model.likelihood(own[0]).mean
+    kl = (0.5 * (q.stddev**2 + q.mean**2 - 1) - q.stddev.log()).sum(-1)
+    return -(x * p.log() + (1 - x) * (1 - p).log()).sum(-1) + beta * kl
+
+
+@pytest.mark.parametrize(("objective", "beta"), [(ELBO(), 1.0), (Distortion() + 3.0 * Rate(), 3.0)])
+def test_value_and_gradient_are_those_of_the_slow_formula(objective, beta):
+    model, other = a_model(), a_model()
+    d = draw(model, X, 4)
+    torch.manual_seed(5)
+    value = Sleep(objective, 6 / 7)(d)
+    value.backward()
+    torch.manual_seed(5)
+    expected = slow(other, beta).mean()
+    expected.backward()
+    torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-9)
+    for mine, theirs in zip(model.posterior.parameters(), other.posterior.parameters()):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-7, atol=1e-9)
+        assert mine.grad.abs().max() > 1e-3
+    assert all(weight.grad is None and weight.requires_grad for weight in model.likelihood.parameters())
+
+
+def test_a_prior_made_of_the_posterior_stays_what_it_is():
+    """Gradients of a VampPrior's encoder are those of a prior that is a copy."""
+    model = a_model(VampPrior(4))
+    other = copy.deepcopy(model)
+    d = draw(model, X)
+    torch.manual_seed(5)
+    Sleep()(d).backward()
+    own = {id(weight) for weight in model.posterior.parameters()}
+    assert all(weight.grad is None for weight in model.parameters() if id(weight) not in own)
+    with torch.no_grad():
+        fixed = other.prior()
+    other.prior.forward = lambda **given: fixed
+    d = draw(other, X)
+    torch.manual_seed(5)
+    Sleep()(d).backward()
+    for mine, theirs in zip(model.posterior.parameters(), other.posterior.parameters()):
+        torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+def test_a_hierarchy_learns_what_tells_its_posterior_alone():
+    torch.manual_seed(0)
+    model = Ladder((4, 2), width=16).model(Bernoulli(), Site((5,)))
+    Sleep()(draw(model, X.float())).backward()
+    own = {id(weight) for weight in model.part("posterior").parameters()}
+    moved = {id(weight) for weight in model.parameters() if weight.grad is not None and weight.grad.abs().max() > 0}
+    assert moved
+    assert moved <= own
+
+
+def test_of_held_out_rows_it_is_nothing():
+    model = a_model().eval()
+    assert (ELBO() + Sleep())(draw(model, X)).shape == (7,)
+    assert Sleep()(draw(model, X)) == 0.0
+
+
+def test_it_needs_a_posterior_that_learns():
+    model = a_model()
+    model.posterior.requires_grad_(False)
+    with pytest.raises(InputError, match="posterior with weights of its own"):
+        Sleep()(draw(model, X))
