@@ -57,6 +57,7 @@ from latens.objectives import (
     Players,
     Rate,
     Renyi,
+    Sleep,
     SlicedWasserstein,
     TotalCorrelation,
 )
@@ -118,6 +119,11 @@ def sticking_the_landing(**settings: Any) -> VAE:
 def doubly_reparameterised_iwae(k: int = 5, **settings: Any) -> VAE:
     """Tucker et al., *Doubly reparameterized gradient estimators for Monte Carlo objectives*, 2019."""
     return VAE(**{"objective": ImportanceWeighted(k, gradient="path"), **settings})
+
+
+def half_asleep_vae(weight: float = 0.5, **settings: Any) -> VAE:
+    """Zhang, Hayes and Barber, *Generalization gap in amortized inference*, 2022: reverse half-asleep."""
+    return VAE(**{"objective": ELBO() + weight * Sleep(), **settings})
 
 
 def capacity_vae(nats: float = 25.0, weight: float = 100.0, **settings: Any) -> VAE:

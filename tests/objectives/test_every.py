@@ -24,6 +24,7 @@ from latens.objectives import (
     MutualInformation,
     Rate,
     Renyi,
+    Sleep,
     SlicedWasserstein,
     TotalCorrelation,
 )
@@ -45,6 +46,8 @@ EVERY = {
     "renyi": Renyi(0.5, 4),
     "renyi by the path": Renyi(2.0, 2, 2, "path"),
     "largest weight": Renyi(-math.inf, 4),
+    "asleep": Distortion() + 2.0 * Rate() + 0.5 * Sleep(Distortion() + 2.0 * Rate()),
+    "asleep, iwae": ImportanceWeighted(4) + Sleep(ImportanceWeighted(2), 1.0),
     "parts": Distortion() + MutualInformation() + 6.0 * TotalCorrelation() + DimensionwiseKL(),
     "dip 1": ELBO() + DIP("I"),
     "dip 2": ELBO() + DIP("II"),

@@ -9,7 +9,15 @@ import torch
 from latens.distributions import Bernoulli, Normal
 from latens.models import Conditional, Ladder, StandardNormal, VampPrior, VariationalAutoencoder, draw
 from latens.nn import MLP, Site
-from latens.objectives import ELBO, Distortion, ImportanceWeighted, Rate, Sleep
+from latens.objectives import (
+    ELBO,
+    AdversarialTotalCorrelation,
+    Distortion,
+    ImportanceWeighted,
+    MutualInformation,
+    Rate,
+    Sleep,
+)
 from latens.utils.errors import InputError
 
 X = (torch.rand(7, 5, generator=torch.Generator().manual_seed(3)) < 0.5).double()
@@ -117,3 +125,53 @@ def test_it_needs_a_posterior_that_learns():
     model.posterior.requires_grad_(False)
     with pytest.raises(InputError, match="posterior with weights of its own"):
         Sleep()(draw(model, X))
+
+
+REFUSED = {
+    "a critic": (lambda: Sleep(ELBO() + AdversarialTotalCorrelation()), "have no critic"),
+    "too many": (lambda: Sleep(share=1.5), "share of at most 1"),
+    "none": (lambda: Sleep(share=0), "share must be a positive number"),
+    "no objective": (lambda: Sleep(0.5), "an objective such as ELBO"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_is_refused(name):
+    make, message = REFUSED[name]
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_terms_of_the_whole_batch_know_how_many_examples_there_are():
+    model = a_model()
+    with torch.no_grad():
+        for weight in model.posterior.parameters():
+            weight.mul_(4.0)
+    values = []
+    for n in (7, 7_000_000):
+        torch.manual_seed(5)
+        values.append(Sleep(MutualInformation())(draw(model, X, n_examples=n)).item())
+    assert values[1] > values[0] + 0.5
+
+
+def test_the_bound_of_rows_never_seen_is_tighter():
+    """p(x, z) is the truth, and stays: an encoder of many weights learns from forty rows, or from its dreams too."""
+    torch.manual_seed(0)
+    bounds = []
+    truth = Conditional(Bernoulli(), MLP((16,), "tanh")).build(Site((20,), (3,)))
+    with torch.no_grad():
+        for weight in truth.parameters():
+            weight.mul_(6.0)
+        rows = truth(torch.randn(1040, 3)).sample()
+    for objective in (ELBO(), ELBO() + Sleep(share=1.0)):
+        torch.manual_seed(1)
+        posterior = Conditional(Normal("element"), MLP((128, 128))).build(Site((3,), (20,)))
+        model = VariationalAutoencoder(posterior, truth, StandardNormal().build(Site((3,))))
+        adam = torch.optim.Adam(posterior.parameters(), 3e-3)
+        for _ in range(200):
+            adam.zero_grad()
+            objective(draw(model, rows[:40])).mean().backward()
+            adam.step()
+        with torch.no_grad():
+            bounds.append(ELBO()(draw(model.eval(), rows[40:], 20)).mean().item())
+    assert bounds[1] < bounds[0] - 0.4

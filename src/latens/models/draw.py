@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -16,6 +15,7 @@ from latens.distributions import Distribution, divergence, kl_factors
 from latens.models.aggregate import aggregate
 from latens.models.base import Choose, Model
 from latens.models.handlers import clamp
+from latens.nn.fixed import fixed
 from latens.utils.errors import InputError
 
 
@@ -222,8 +222,8 @@ def draw(
         >>> d.log_weight.shape, d.rate.shape
         (torch.Size([3, 5]), torch.Size([3, 5]))
     """
-    given: dict[str, Any] = {"observed": observed, "context": context, "progress": progress}
-    drawn = _recorded(model, x, samples, n_examples=n_examples, log_volume=log_volume, **given)
+    given: dict[str, Any] = {"observed": observed, "context": context, "progress": progress, "n_examples": n_examples}
+    drawn = _recorded(model, x, samples, log_volume=log_volume, **given)
     drawn.dream = partial(_dream, model, **given) if model.training else None
     return drawn
 
@@ -236,7 +236,7 @@ def _recorded(
     observed: Tensor | None,
     context: Tensor | None,
     progress: float | Tensor,
-    n_examples: int | None = None,
+    n_examples: int | None,
     log_volume: Tensor | float = 0.0,
 ) -> Draw:
     latents: list[Latent] = []
@@ -286,27 +286,15 @@ def _dream(model: Model, n: int, samples: int, **given: Any) -> Draw:
         return p.embed(priors[-1].sample(() if p.batch_shape else (n,)))
 
     def asleep(choose: Choose, *args: Any, **kwargs: Any) -> Distribution:
-        fixed = priors if model.choices == 1 else ()  # a prior may be made of the posterior's weights
-        return model(lambda p, q: choose(fixed[0] if fixed else p, q), *args, **kwargs)
+        one = model.choices == 1  # then p is known, and may be made of the posterior's weights
+        return model(lambda p, q: choose(priors[0] if one else p, q), *args, **kwargs)
 
     with torch.no_grad():
         x = model(generate, context=given["context"]).sample()
-    with _moving(model, model.part("posterior")):
-        return _recorded(asleep, x, samples, **given)
-
-
-@contextmanager
-def _moving(model: Model, part: nn.Module | None) -> Iterator[None]:
-    """Keeps gradients from all weights but those of the part."""
+    part = model.part("posterior")
     moving = {id(weight) for weight in part.parameters()} if part is not None else set()
-    held = [weight for weight in model.parameters() if weight.requires_grad and id(weight) not in moving]
-    for weight in held:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in held:
-            weight.requires_grad_()
+    with fixed(weight for weight in model.parameters() if id(weight) not in moving):
+        return _recorded(asleep, x, samples, **given)
 
 
 def _enumerated(p: Distribution, q: Distribution, samples: int) -> Latent:

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from latens.models import Draw
 from latens.nn import MLP, Site, Spec
+from latens.nn.fixed import fixed
 from latens.objectives.base import Objective
 from latens.objectives.players import Players
 from latens.utils.errors import InputError
@@ -253,17 +254,13 @@ def _joined(values: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
 @contextmanager
 def frozen(critic: nn.Module) -> Iterator[None]:
     """Within this context nothing moves the critic: no gradient reaches its weights, no pass its buffers."""
-    weights = [w for w in critic.parameters() if w.requires_grad]
     training = critic.training
     critic.eval()
-    for weight in weights:
-        weight.requires_grad_(False)
     try:
-        yield
+        with fixed(critic.parameters()):
+            yield
     finally:
         critic.train(training)
-        for weight in weights:
-            weight.requires_grad_(True)
 
 
 def adversarial(value: object) -> list[Adversarial]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from latens.models import Draw
 from latens.objectives.base import Objective
 from latens.objectives.bounds import ELBO
+from latens.objectives.critics import adversarial
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
 
@@ -26,11 +27,11 @@ class Sleep(Objective):
     A term of training alone: of held-out rows it is zero.
 
     Args:
-        objective: of the examples made up; any whose terms need no critic.
+        objective: of the examples made up; any whose terms have no critic.
         share: how many are made up for each example of the batch.
 
     Raises:
-        InputError: a share beyond (0, 1], or a model without a posterior that has weights of its own.
+        InputError: a critic, a share beyond (0, 1], or a model without a posterior that has weights of its own.
 
     References:
         Zhang, Hayes and Barber, *Generalization gap in amortized inference*, 2022 ("reverse half-asleep"); Hinton et
@@ -47,6 +48,8 @@ class Sleep(Objective):
     def __post_init__(self) -> None:
         if not isinstance(self.objective, Objective):
             raise InputError(f"Sleep expects an objective such as ELBO(); got {self.objective!r}.")
+        if adversarial(self.objective):
+            raise InputError(f"Sleep expects an objective whose terms have no critic; got {self.objective}.")
         check_positive("share", self.share)
         if self.share > 1.0:
             raise InputError(f"Sleep expects a share of at most 1 of the batch; got {self.share!r}.")
