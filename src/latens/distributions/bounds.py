@@ -12,17 +12,29 @@ from latens.distributions.base import Shape, split
 HALF = (torch.float16, torch.bfloat16)
 
 
+def inward(slope: Tensor, x: Tensor, low: Any, high: Any) -> Tensor:
+    """The derivative of a loss in x, without what would move x further out of its bounds: a step there changes nothing.
+
+    A network that is told to go there goes, with all its numbers, until none of them is finite.
+
+    Example:
+        >>> inward(torch.tensor([2.0, -2.0, -2.0]), torch.tensor([9.0, 9.0, 0.0]), -1.0, 1.0)
+        tensor([ 2.,  0., -2.])
+    """
+    return slope.masked_fill((x - x.clamp(low, high)) * slope < 0, 0.0)
+
+
 class _Bounded(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, low: Any, high: Any) -> Tensor:
-        y = x.clamp(low, high)
-        ctx.save_for_backward(x, y)
-        return y
+        ctx.save_for_backward(x)
+        ctx.bounds = low, high
+        return x.clamp(low, high)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        x, y = ctx.saved_tensors
-        return grad.masked_fill((x - y) * grad < 0, 0.0), None, None
+        (x,) = ctx.saved_tensors
+        return inward(grad, x, *ctx.bounds), None, None
 
 
 class _Within(torch.autograd.Function):

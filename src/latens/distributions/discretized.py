@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 from latens.distributions import noise
 from latens.distributions.base import Family, Shape
 from latens.distributions.blocks import blocks
-from latens.distributions.bounds import parameters
+from latens.distributions.bounds import inward, parameters
 from latens.distributions.elementwise import Elementwise, Univariate
 from latens.utils.errors import InputError
 
@@ -31,7 +31,7 @@ class _LogCell(torch.autograd.Function):
 
     sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)), in which nothing cancels. The log-scale is kept
     above ``narrowest``. The derivatives are found on the way, block by block, while all the parts are still in the
-    processor's cache; out of bounds they are those at the bound, which lead back in or vanish.
+    processor's cache; out of bounds they are those at the bound where they lead back in, else 0.
     """
 
     @staticmethod
@@ -53,8 +53,9 @@ class _LogCell(torch.autograd.Function):
         loc, log_scale, lower, upper, *slopes = ctx.saved_tensors
         if torch.is_grad_enabled():  # a second derivative is asked for
             slopes = _Cell(ctx.narrowest, loc, log_scale, lower, upper).slopes()
-        to_loc, to_scale = (t * grad for t in slopes)
-        return to_loc.sum_to_size(loc.shape), to_scale.sum_to_size(log_scale.shape), None, None, None
+        to_loc, to_scale = ((t * grad).sum_to_size(of.shape) for t, of in zip(slopes, (loc, log_scale)))
+        to_loc = inward(to_loc, loc, -FARTHEST, FARTHEST)
+        return to_loc, inward(to_scale, log_scale, ctx.narrowest, WIDEST), None, None, None
 
 
 class _Cell:

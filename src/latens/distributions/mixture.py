@@ -11,7 +11,7 @@ from torch import Size, Tensor
 
 from latens.distributions import noise
 from latens.distributions.base import Distribution, Family, Shape
-from latens.distributions.bounds import HALF
+from latens.distributions.bounds import HALF, inward
 from latens.distributions.elementwise import Elementwise, sum_event
 from latens.distributions.location_scale import HALF_LOG_TWO_PI, NormalElement
 from latens.utils.errors import InputError
@@ -27,7 +27,7 @@ APART = 0.7
 class _LogMix(torch.autograd.Function):
     """log sum_k exp(logits_k + terms_k) / sum_k exp(logits_k) along an axis.
 
-    Its derivatives are softmaxes, those of the bounded logits out of bounds too: they lead back in or vanish.
+    Its derivatives are softmaxes; out of bounds those of the bounded logits, where they lead back in.
     """
 
     @staticmethod
@@ -44,7 +44,8 @@ class _LogMix(torch.autograd.Function):
         grad = grad.unsqueeze(ctx.axis)
         to_terms = (bounded + terms).softmax(ctx.axis) * grad
         to_logits = to_terms - bounded.softmax(ctx.axis) * grad
-        return to_logits.sum_to_size(logits.shape), to_terms.sum_to_size(terms.shape), None
+        to_logits = inward(to_logits.sum_to_size(logits.shape), logits, -LARGEST, LARGEST)
+        return to_logits, to_terms.sum_to_size(terms.shape), None
 
 
 def _log_sum(x: Tensor, axis: int) -> Tensor:

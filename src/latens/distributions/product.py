@@ -13,7 +13,7 @@ from torch import Size, Tensor
 
 from latens.distributions import noise
 from latens.distributions.base import Distribution, Family, Shape
-from latens.distributions.bounds import HALF
+from latens.distributions.bounds import HALF, inward
 from latens.distributions.categorical import Categorical
 from latens.distributions.elementwise import Elementwise, Univariate
 from latens.distributions.mixture import MixtureOf
@@ -27,7 +27,7 @@ class _LogShare(torch.autograd.Function):
     """logits_place - log sum exp(logits) of each column; half the passes of its parts.
 
     ``columns`` (L, D) is 1 where a category belongs to a column. Logits are kept within bounds; out of bounds the
-    derivatives are those at the bound, which lead back in or vanish.
+    derivatives are those at the bound, where they lead back in.
     """
 
     @staticmethod
@@ -42,7 +42,7 @@ class _LogShare(torch.autograd.Function):
         inside = logits.clamp(-LARGEST, LARGEST)
         mass = inside.exp()
         slope = (mass * -((grad / (mass @ columns)) @ columns.mT)).scatter_add(-1, place, grad)
-        return slope.masked_fill((logits - inside) * slope < 0, 0.0), None, None
+        return inward(slope, logits, -LARGEST, LARGEST), None, None
 
 
 class UnlikeCategories(Univariate):
