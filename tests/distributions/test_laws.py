@@ -343,6 +343,31 @@ def test_a_strayed_scale_or_logit_comes_back(family):
 
 
 @every
+def test_no_gradient_leads_further_out_where_that_changes_nothing(family):
+    """Out of bounds a gradient may lead back in, though none is there; one that led out would never end."""
+    g = torch.Generator().manual_seed(0)
+    n, x = family.param_shape((1,))[0], points(family, (300, 1))
+    far = torch.tensor([1.0, -1.0, 20.0, -20.0, 3e4, -3e4, 1e9, -1e9], dtype=torch.float64)
+    shape = family.shared_shape((1,))
+    for start in far if shape is not None else far[:1]:
+        shared = None if shape is None else start.expand(shape)
+        params = far[torch.randint(len(far), (300, n), generator=g)].requires_grad_()
+
+        def loss(params, shared=shared):
+            return -family(params, (1,), shared).log_prob(x)
+
+        (slope,) = torch.autograd.grad(loss(params).sum(), params)
+        params, before = params.detach(), loss(params.detach())
+        for i in range(n):
+            out = torch.zeros_like(params)
+            out[:, i] = 1e-3 * params[:, i]
+            told, found = (slope * out).sum(1), loss(params + out) - before
+            visible = told.abs() > 1e-6 * (1.0 + before.abs())
+            misled = visible & (found.abs() < 1e-3 * told.abs()) & (told < 0)
+            assert not misled.any(), (params[misled], slope[misled])
+
+
+@every
 def test_one_component_is_the_family_itself(family):
     if family.calibrated or isinstance(family, MixtureOf):
         pytest.skip("not a component")

@@ -286,6 +286,24 @@ def test_a_state_whose_gradients_overflow_is_none_to_go_back_to(monkeypatch):
     assert taken == [n for n in range(17) if n not in (3, 4)]
 
 
+def test_a_state_whose_loss_has_grown_is_none_to_go_back_to(monkeypatch):
+    """A burst takes steps: its first ones, far below what counts as one, are no place to start again from."""
+    monkeypatch.setattr(loop, "CHECK_STEPS", 1)
+    monkeypatch.setattr(loop, "SNAPSHOT_STEPS", 1)
+    net, calls, taken = network(), {"n": 0}, []
+    snapshot = State.take_snapshot
+    monkeypatch.setattr(State, "take_snapshot", lambda state: (taken.append(calls["n"]), snapshot(state)))
+
+    def loss(batch, progress):
+        calls["n"] += 1
+        error = (net(batch[0]) - batch[1]).square().mean()
+        return {"loss": error * (100.0 if calls["n"] in (3, 4, 13) else 1.0)}
+
+    history = minimise(net, loss, ResidentBatches(X, Y), Recipe(2, 8, 0.01, precision="float32"))
+    assert history.recoveries == 0
+    assert taken == [n for n in range(17) if n not in (3, 4, 13)]
+
+
 def test_events(monkeypatch):
     monkeypatch.setattr(loop, "TICK_SECONDS", 0.0)
     told = []

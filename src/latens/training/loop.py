@@ -43,6 +43,8 @@ SKIPS = 10
 """Steps with a gradient that is not finite that are let pass, besides one per cent of all."""
 LEAP = 1e3
 """A loss that is above the first one by so many times its size, and at least so many nats, comes from no model."""
+UNEASY = 1.0
+"""By so many times, and no state is kept in the middle of an epoch: it may be that of a network that is bursting."""
 
 
 def minimise(
@@ -133,6 +135,7 @@ class _Run:
         self.checkpoint, self.listener = checkpoint, listener
         self.precision: Precision = "float32"
         self.meter = Meter()
+        self.uneasy = False
         self.may_replay = False
         self.turns = turns(loss, state.players, self.autocast)
         self.rounds: list[list[Movers]] = []
@@ -234,7 +237,7 @@ class _Run:
             return False
         step = self.state.position.step
         due = step % SNAPSHOT_STEPS == 0 or self.late(time.perf_counter())
-        if step < self.steps and due and self.state.moves():
+        if step < self.steps and due and not self.world.any(self.uneasy) and self.state.moves():
             self.save()
         return True
 
@@ -259,9 +262,11 @@ class _Run:
             return None
         if position.first_loss is None:
             position.first_loss = losses[0]
-        usual, first = float(np.median(losses)), position.first_loss
+        usual, last, first = float(np.median(losses)), losses[-1], position.first_loss
         losses.clear()
-        if usual - first <= LEAP * max(abs(first), 1.0):
+        size = max(abs(first), 1.0)
+        self.uneasy = last - first > UNEASY * size
+        if usual - first <= LEAP * size:
             return None
         return Bad(next(iter(self.meter.names)), usual, self.meter.batches - 1)
 
