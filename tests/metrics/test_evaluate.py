@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from latens import VAE, AutoEncoder, Flow
 from latens.data import load
 from latens.distributions import DiscretizedLogistic, MixtureOf, Normal, StudentT
 from latens.metrics import Evaluation, evaluate
+from latens.neural.scoring import draws
 from latens.nn import MLP
 from latens.utils.errors import InputError
 
@@ -128,6 +130,20 @@ def test_one_row_is_enough(vae):
     one = evaluate(vae, TABLE[:1], k=8)
     assert one.log_likelihood == pytest.approx(vae.score_samples(TABLE[:1], k=8)[0])
     assert (one.n, one.standard_error, one.active_units) == (1, None, None)
+
+
+def test_effective_draws_are_those_of_the_weights(vae, monkeypatch):
+    """Of the median row, also where the draws come in parts."""
+    model, slow = vae.model_, []
+    for row in TABLE[:30]:
+        (d,) = draws(model, vae.units_, row[None], torch.from_numpy(row[None]), None, 64, 64, vae.seed_)
+        w = d.log_weight.double()[:, 0].detach().exp().numpy()
+        slow.append(w.sum() ** 2 / (w**2).sum())
+    assert 2 < np.median(slow) < 60
+    assert evaluate(vae, TABLE[:30], k=64).effective_draws == pytest.approx(np.median(slow), rel=1e-4)
+    monkeypatch.setattr(sys.modules["latens.metrics.evaluate"], "block_shape", lambda units, k: (32, 16))
+    assert evaluate(vae, TABLE[:30], k=64).effective_draws == pytest.approx(np.median(slow), rel=0.2)
+    assert evaluate(vae, TABLE[:30], k=1).effective_draws == pytest.approx(1.0)
 
 
 def test_masses_are_told_from_densities():

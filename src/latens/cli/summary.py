@@ -138,13 +138,14 @@ def figure_lines(figures: dict[str, Any], of: str) -> list[Line]:
     """The figures that exist, with their units."""
     latents = len(figures.get("rate_per_dimension") or [])
     error, n = figures.get("standard_error"), figures.get("n")
-    k, of_data = figures.get("k"), f"{figures.get('measure')} of {of}"
+    k, count, of_data = figures.get("k"), figures.get("effective_draws"), f"{figures.get('measure')} of {of}"
+    drawn = f"k = {k}{f', effectively {count:.0f}' if count else ''}; " if k else ""
     scored = f"log p(x | its {figures['given']})" if figures.get("given") else "log p(x)"
     table = [
         ("negative_elbo", "-ELBO", "{:.2f} nats an example"),
         ("elbo_bits_per_dimension", "", "{:.4f} bits per dimension"),
         ("log_likelihood", scored, "{:.2f}" + (f" +- {error:.2f}" if error else "") + " nats an example"),
-        ("bits_per_dimension", "", "{:.4f} bits per dimension" + f" ({f'k = {k}; ' if k else ''}{of_data})"),
+        ("bits_per_dimension", "", "{:.4f} bits per dimension" + f" ({drawn}{of_data})"),
         ("perplexity", "perplexity", "{:.1f}: among as many the next one is as hard to choose"),
         ("distortion", "distortion", "{:.2f} nats"),
         ("rate", "rate", "{:.2f} nats"),

@@ -55,6 +55,8 @@ class Evaluation:
         negative_elbo: distortion + rate >= -log p(x), nats an example.
         log_likelihood: E[log 1/k sum_i p(x, z_i) / q(z_i | x)], nats an example, a lower bound of E[log p(x)].
         standard_error: of ``log_likelihood`` as the mean of n examples, nats.
+        effective_draws: (sum_i w_i)^2 / sum_i w_i^2, w_i = p(x, z_i) / q(z_i | x), of the median example: of k draws so
+            many count. Where it is a few, ``log_likelihood`` is a loose bound; more draws make it tighter.
         bits_per_dimension: -log_likelihood / (D log 2), D numbers an example (on average, where some are missing; of
             text, symbols and ends).
         elbo_bits_per_dimension: negative_elbo / (D log 2).
@@ -78,6 +80,7 @@ class Evaluation:
     negative_elbo: float | None = None
     log_likelihood: float | None = None
     standard_error: float | None = None
+    effective_draws: float | None = None
     bits_per_dimension: float | None = None
     elbo_bits_per_dimension: float | None = None
     rate: float | None = None
@@ -113,7 +116,8 @@ def evaluate(estimator: NeuralDensity, X: Any, y: Any = None, *, k: int | None =
 
     References:
         Burda, Grosse and Salakhutdinov, *Importance weighted autoencoders*, 2016, for the bound and the active units;
-        Hoffman and Johnson, *ELBO surgery*, 2016, for the mutual information.
+        Kong, *A note on importance sampling using standardized weights*, 1992, for the effective draws; Hoffman and
+        Johnson, *ELBO surgery*, 2016, for the mutual information.
 
     Example:
         >>> from latens import VAE
@@ -229,6 +233,7 @@ def _summary(
         k=k,
         negative_elbo=loss,
         **_likelihood(scores, size),
+        effective_draws=float(np.median(found["effective_draws"])),
         elbo_bits_per_dimension=loss / bits,
         rate=rate,
         rate_per_dimension=found["rates"].mean(0).tolist() if "rates" in found else None,
@@ -267,6 +272,7 @@ class _Pass:
         for d in draws(e._model, e.units_, rows, x, context, self.k, self.chunk, e.seed_):
             _merge(terms, _terms(d, self.k))
         if "log_weight" in terms:
+            terms["effective_draws"] = (2.0 * terms["log_weight"] - terms.pop("log_square")).exp()
             known = (terms["log_weight"] - math.log(self.k)).squeeze(1)
             terms["log_weight"] = known.masked_fill_(empty(e.units_, x), 0.0)[:, None]
         self.widths = {name: t.shape[1] for name, t in terms.items()}
@@ -288,6 +294,7 @@ def _terms(d: Draw, k: int) -> dict[str, Tensor]:
         return terms
     terms["rate"] = d.rate.double().mean(0)[:, None] * share
     terms["log_weight"] = d.log_weight.double().logsumexp(0)[:, None]
+    terms["log_square"] = (2.0 * d.log_weight.double()).logsumexp(0)[:, None]
     terms["mean"] = torch.cat([_by_row(latent, latent.q.location) for latent in d.latents], 1) * share
     factors = [(latent, latent.kl_factors) for latent in d.latents]
     known = [_by_row(latent, f) for latent, f in factors if f is not None]
@@ -302,7 +309,7 @@ def _merge(terms: dict[str, Tensor], more: dict[str, Tensor]) -> None:
     for name, term in more.items():
         if name not in terms:
             terms[name] = term
-        elif name == "log_weight":
+        elif name in ("log_weight", "log_square"):
             terms[name] = torch.logaddexp(terms[name], term)
         elif name != "z":
             terms[name] = terms[name] + term
