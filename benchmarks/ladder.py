@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from binarised_mnist import HELD_OUT, WARM, static
+from binarised_mnist import HELD_OUT, WARM, add_sleep, asleep, static, told
 from budget import Run
 from common import begin, cpu_seconds, parser, table
 
@@ -28,12 +28,12 @@ TARGET = "-ELBO <= 83 in a long run (published, NLL: 83.19 two layers + VampPrio
 THREE = "ConvLadder((1, 2, 8), (32, 64, 64))"
 
 
-def make(epochs: int, *, hierarchy: Hierarchy) -> VAE:
+def make(epochs: int, *, hierarchy: Hierarchy, sleep: float) -> VAE:
     """The estimator."""
     return VAE(
         hierarchy=hierarchy,
         likelihood=Bernoulli(),
-        objective=WARM,
+        objective=asleep(WARM, sleep, WARM),
         batch_size=100,
         learning_rate=Cosine(2e-3, 2e-5, 0.02),
         patience=0,
@@ -53,22 +53,23 @@ def main() -> None:
     """Trains, scores, prints."""
     options = parser(__doc__ or "")
     options.add_argument("--minutes", type=float, default=40, help="of 2 cores")
+    add_sleep(options)
     options.add_argument("--hierarchy", default=THREE, help="as written in Python")
     options.add_argument("--resume", "--output", dest="run", type=Path, help="the run's folder, begun or not")
     options.add_argument("--k", type=int, default=256, help="importance samples a test row")
     options.add_argument("--rows", type=int, default=10_000, help="test rows, evenly spaced")
     given = begin(options)
-    plan = {"minutes": given.minutes, "hierarchy": given.hierarchy}
+    plan = {"minutes": given.minutes, "hierarchy": given.hierarchy, "sleep": given.sleep}
     run = Run(given.run or Path("runs") / f"ladder-{given.minutes:g}", plan)
-    minutes, hierarchy = run.plan["minutes"], run.plan["hierarchy"]
+    minutes, hierarchy, sleep = (run.plan[name] for name in ("minutes", "hierarchy", "sleep"))
     source, test = static(given.data)
-    model = run.fit(partial(make, hierarchy=read(hierarchy)), source, minutes, 3000)
+    model = run.fit(partial(make, hierarchy=read(hierarchy), sleep=sleep), source, minutes, 3000)
     trained = run.cpu_minutes
     scoring = cpu_seconds()
     rows = test[np.linspace(0, len(test) - 1, given.rows).astype(int)]
     found = evaluate(model, rows, k=given.k)
     columns = ["hierarchy", "epochs", "CPU-min", "-ELBO", "test NLL", "rate", "active", "scoring CPU-min", "target"]
-    row: list[object] = [f"`{hierarchy}`", model.n_iter_, f"{trained:.1f}", f"{found.negative_elbo:.2f}"]
+    row: list[object] = [f"`{hierarchy}`{told(sleep)}", model.n_iter_, f"{trained:.1f}", f"{found.negative_elbo:.2f}"]
     row += [f"{-found.log_likelihood:.2f} ± {found.standard_error:.2f}", by_level(model, found.rate_per_dimension)]
     row += [f"{found.active_units} of {model.settings_['latents']}", f"{(cpu_seconds() - scoring) / 60:.1f}", TARGET]
     title = f"Statically binarised MNIST, a ladder; IS {given.k} on {len(rows)} test rows, nats"
