@@ -5,7 +5,7 @@ images instead of pixels, M1 + M2 (``--codes``). 50,000 training images of which
 test images. The figures of a run can be killed at any moment and resumed:
 
     PYTHONPATH=src python benchmarks/semi_supervised.py --minutes 120 --folder ../runs/semi
-    PYTHONPATH=src python benchmarks/semi_supervised.py --codes --minutes 30 --folder ../runs/stacked
+    PYTHONPATH=src python benchmarks/semi_supervised.py --codes --latents 4 --minutes 30 --folder ../runs/stacked
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def labels(folder: Path, part: str) -> np.ndarray:
     return found
 
 
-def model(epochs: int, alpha: float, width: int) -> SemiSupervisedVAE:
+def model(epochs: int, alpha: float, width: int, latents: int) -> SemiSupervisedVAE:
     """Pixels as they are above or below one half, as in the publication."""
     networks = {name: MLP((width, width)) for name in ("encoder", "decoder", "classifier")}
     pace = {"epochs": epochs, "batch_size": 128, "patience": 0, "validation_fraction": 0.02}
-    return SemiSupervisedVAE(latents=50, alpha=alpha, random_state=0, **networks, **pace)
+    return SemiSupervisedVAE(latents=latents, alpha=alpha, random_state=0, **networks, **pace)
 
 
 def codes(epochs: int) -> VAE:
@@ -61,6 +61,7 @@ def main() -> None:
         "--codes", action="store_true", help="learn from the codes of a VAE; half of the budget is its"
     )
     options.add_argument("--alpha", type=float, default=1.0)
+    options.add_argument("--latents", type=int, default=50, help="of the semi-supervised model; with --codes a few do")
     options.add_argument("--width", type=int, default=256, help="units of each of two layers")
     given = begin(options)
     X, y = (mnist(given.data, "train")[:ROWS] >= 128).astype(np.uint8), labels(given.data, "train")[:ROWS]
@@ -79,10 +80,10 @@ def main() -> None:
         active = X.var(0) > ACTIVE
         X, test = X[:, active], test[:, active]
         note(f"{active.sum()} active codes, {spent:.1f} CPU-min")
-    run = Run(folder, {"alpha": given.alpha, "width": given.width})
+    run = Run(folder, {"alpha": given.alpha, "width": given.width, "latents": given.latents})
 
     def make(epochs: int) -> SemiSupervisedVAE:
-        return model(epochs, run.plan["alpha"], run.plan["width"])
+        return model(epochs, *(run.plan[name] for name in ("alpha", "width", "latents")))
 
     fitted = run.fit(make, ArraySource(X, some), minutes, 5_000)  # type: ignore[arg-type]
     alone = LogisticRegression(max_iter=2000).fit(X[labelled].reshape(len(labelled), -1), y[labelled])
