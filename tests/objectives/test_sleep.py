@@ -6,13 +6,23 @@ import math
 import pytest
 import torch
 
-from latens.distributions import Bernoulli, Normal
-from latens.models import Conditional, Ladder, StandardNormal, VampPrior, VariationalAutoencoder, draw
+from latens.distributions import Bernoulli, MixtureOf, Normal
+from latens.models import (
+    Conditional,
+    Free,
+    Ladder,
+    NormalizingFlow,
+    StandardNormal,
+    VampPrior,
+    VariationalAutoencoder,
+    draw,
+)
 from latens.nn import MLP, Site
 from latens.objectives import (
     ELBO,
     AdversarialTotalCorrelation,
     Distortion,
+    GradientPenalty,
     ImportanceWeighted,
     MutualInformation,
     Rate,
@@ -50,7 +60,8 @@ def test_with_the_exact_posterior_it_is_the_entropy_of_the_model():
             linear.bias.copy_(torch.tensor(bias))
         torch.manual_seed(0)
         x = torch.full((200_000, 1), 77.0, dtype=torch.float64)
-        value = ImportanceWeighted(2)(draw(model, x).dream(len(x), 2))
+        with draw(model, x).dream(len(x), 2) as own:
+            value = ImportanceWeighted(2)(own)
         assert 0 < abs(Sleep(ImportanceWeighted(2), 1.0)(draw(model, x)).item() - value.mean().item()) < 0.02
     entropy = 0.5 * math.log(2 * math.pi * math.e * (slope**2 + scale**2))
     assert abs(value.mean().item() - entropy) < 4 * value.std().item() / len(x) ** 0.5
@@ -102,6 +113,22 @@ def test_a_prior_made_of_the_posterior_stays_what_it_is():
     Sleep()(d).backward()
     for mine, theirs in zip(model.posterior.parameters(), other.posterior.parameters()):
         torch.testing.assert_close(mine.grad, theirs.grad)
+
+
+@pytest.mark.parametrize(
+    "term", [ELBO(), ELBO("path"), ImportanceWeighted(2), GradientPenalty()], ids=["elbo", "path", "iwae", "penalty"]
+)
+@pytest.mark.parametrize(
+    "prior", [Free(MixtureOf(Normal("element"), 3, "event")), NormalizingFlow(1, "coupling")], ids=["mixture", "flow"]
+)
+def test_no_gradient_reaches_what_is_not_the_posterior(prior, term):
+    """Also where a density is computed long after the draw, from weights that the prior or the decoder holds."""
+    model = a_model(prior)
+    Sleep(term)(draw(model, X)).backward()
+    own = {id(weight) for weight in model.posterior.parameters()}
+    assert any(weight.grad is not None for weight in model.posterior.parameters())
+    assert all(weight.grad is None for weight in model.parameters() if id(weight) not in own)
+    assert all(weight.requires_grad for weight in model.parameters())
 
 
 def test_a_hierarchy_learns_what_tells_its_posterior_alone():

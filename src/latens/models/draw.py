@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -98,8 +99,8 @@ class Draw:
         critics: what terms of an objective own beside the model, by term.
         decode: p(x | z) at other values of the choices, for terms that ask how it changes with them.
         again: the draw at other values of the choices, with all densities of them.
-        dream: ``(n, K)`` -> a draw for n <= B examples of the model's own, whose gradient reaches the posterior alone;
-            None unless the model is in training.
+        dream: ``(n, K)`` -> a context with a draw for n <= B examples of the model's own, within which all weights but
+            the posterior's are fixed; None unless the model is in training.
     """
 
     x: Tensor
@@ -115,7 +116,7 @@ class Draw:
     critics: Mapping[Any, nn.Module] = field(default_factory=dict, repr=False)
     decode: Callable[[Sequence[Tensor]], Distribution] | None = field(default=None, repr=False)
     again: Callable[[Sequence[Tensor]], Draw] | None = field(default=None, repr=False)
-    dream: Callable[[int, int], Draw] | None = field(default=None, repr=False)
+    dream: Callable[[int, int], AbstractContextManager[Draw]] | None = field(default=None, repr=False)
 
     @cached_property
     def log_mass(self) -> Tensor:
@@ -276,7 +277,8 @@ def _recorded(
     return Draw(x, likelihood, *recorded, decode=decode, again=again)
 
 
-def _dream(model: Model, n: int, samples: int, **given: Any) -> Draw:
+@contextmanager
+def _dream(model: Model, n: int, samples: int, **given: Any) -> Iterator[Draw]:
     """A draw for n examples that the model makes up, p(x, z) held fixed."""
     given |= {name: given[name][:n] for name in ("observed", "context") if given[name] is not None}
     priors: list[Distribution] = []
@@ -294,7 +296,7 @@ def _dream(model: Model, n: int, samples: int, **given: Any) -> Draw:
     part = model.part("posterior")
     moving = {id(weight) for weight in part.parameters()} if part is not None else set()
     with fixed(weight for weight in model.parameters() if id(weight) not in moving):
-        return _recorded(asleep, x, samples, **given)
+        yield _recorded(asleep, x, samples, **given)
 
 
 def _enumerated(p: Distribution, q: Distribution, samples: int) -> Latent:

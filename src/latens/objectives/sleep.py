@@ -58,7 +58,8 @@ class Sleep(Objective):
         """``()``."""
         if draw.dream is None:
             return draw.x.new_zeros(())
-        value = self.objective(draw.dream(math.ceil(self.share * len(draw.x)), self.objective.samples)).mean()
+        with draw.dream(math.ceil(self.share * len(draw.x)), self.objective.samples) as own:
+            value = self.objective(own).mean()
         if torch.is_grad_enabled() and not value.requires_grad:
             raise InputError("Sleep expects a posterior with weights of its own, such as Normal('element').")
         return value

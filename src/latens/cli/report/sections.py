@@ -24,7 +24,8 @@ def figure_cards(study: Study) -> str:
     f = study.figures
     kind, latents = "probability" if f["measure"] == "mass" else "density", (study.about["code"] or {}).get("units")
     error = f", ± {f['standard_error']:.2f} (standard error)." if f.get("standard_error") is not None else "."
-    draws = f", from {f['k']} weighted draws each, {f['effective_draws']:.0f} of which count" if f.get("k") else ""
+    counting = f", {f['effective_draws']:.0f} of which count" if f.get("effective_draws") else ""
+    draws = f", from {f['k']} weighted draws each{counting}" if f.get("k") else ""
     believed = f"Log {kind} of an example{draws}{error} Higher is better."
     scored = f"log p(x | its {f['given']})" if f.get("given") else "log p(x)"
     told = f"How much a code tells of which example it is: {most_information(f['n'])}."
