@@ -173,8 +173,7 @@ def main() -> None:
     given = begin(options)
     torch.manual_seed(0)
     plan = {"data": given.kind, "objective": given.objective, "minutes": given.minutes, "encoder": given.encoder}
-    plan |= {"sleep": given.sleep}
-    plan["after"] = str(given.after or "")
+    plan |= {"sleep": given.sleep, "after": str(given.after or "")}
     run = Run(given.run or Path("runs") / f"{given.kind}-{given.objective}-{given.minutes:g}", plan)
     plan = {name: run.plan.get(name, value) for name, value in plan.items()}
     source, test = (static if plan["data"] == "static" else dynamic)(given.data)

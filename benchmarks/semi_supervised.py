@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from binarised_mnist import WARM, asleep
 from budget import Run
 from common import begin, mnist, note, parser, table
 from sklearn.linear_model import LogisticRegression
@@ -21,11 +22,8 @@ from sklearn.linear_model import LogisticRegression
 from latens import VAE, SemiSupervisedVAE
 from latens.data import ArraySource, load
 from latens.nn import MLP
-from latens.objectives import Distortion, Rate, Sleep
-from latens.training import Linear
 
 ROWS, EACH = 50_000, 10
-WARM = Distortion() + Linear(0.0, 1.0, until=0.2) * Rate()
 ACTIVE = 0.01
 """Codes whose mean varies less than so much say nothing of x."""
 
@@ -49,7 +47,7 @@ def codes(epochs: int) -> VAE:
     """M1: a plain VAE of all images, whose encoder learns from its own samples too."""
     networks = {"encoder": MLP((400, 400)), "decoder": MLP((400, 400))}
     pace = {"epochs": epochs, "batch_size": 128, "patience": 0, "validation_fraction": 0.02}
-    return VAE(latents=50, objective=WARM + 0.5 * Sleep(WARM), random_state=0, **networks, **pace)
+    return VAE(latents=50, objective=asleep(WARM, 0.5, WARM), random_state=0, **networks, **pace)
 
 
 def main() -> None:
