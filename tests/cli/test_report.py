@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import latens
-from latens.cli.report import charts, columns
+from latens.cli.report import charts, columns, sections
 from latens.cli.report.pictures import figure, pixels
 from latens.data import load
 from latens.neural.rows import split
@@ -169,3 +170,17 @@ def test_points_outside_the_map_are_left_out():
     drawn = charts.scatter(points, np.zeros(1000, int), ends, ("x", "y"), "map")
     assert drawn.count("h0") == (np.abs(points) <= 4).all(1).sum()
     ElementTree.fromstring(re.sub(r"=([\w.-]+)(?=[ >/])", r'="\1"', drawn))
+
+
+def test_draws_that_are_not_counted_are_not_told():
+    """A semi-supervised model goes through all classes, and says how many draws it had alone."""
+    figures = {"n": 50, "measure": "mass", "k": 4, "log_likelihood": -173.4, "standard_error": 0.7}
+    study = SimpleNamespace(
+        figures={**figures, "effective_draws": None},
+        about={"code": None},
+        schema=load("digits").schema,
+        judged_on="held-out",
+    )
+    assert "from 4 weighted draws each, ± 0.70" in sections.figure_cards(study)
+    study.figures["effective_draws"] = 2.6
+    assert "from 4 weighted draws each, 3 of which count, ± 0.70" in sections.figure_cards(study)
