@@ -12,6 +12,7 @@ from latens.nn import MLP, Site
 from latens.objectives import (
     DIP,
     ELBO,
+    EUBO,
     MMD,
     Capacity,
     DimensionwiseKL,
@@ -48,6 +49,7 @@ EVERY = {
     "largest weight": Renyi(-math.inf, 4),
     "asleep": Distortion() + 2.0 * Rate() + 0.5 * Sleep(Distortion() + 2.0 * Rate()),
     "asleep, iwae": ImportanceWeighted(4) + Sleep(ImportanceWeighted(2), 1.0),
+    "asleep, upwards": ELBO() + Sleep(EUBO()),
     "parts": Distortion() + MutualInformation() + 6.0 * TotalCorrelation() + DimensionwiseKL(),
     "dip 1": ELBO() + DIP("I"),
     "dip 2": ELBO() + DIP("II"),

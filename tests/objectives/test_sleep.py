@@ -20,6 +20,7 @@ from latens.models import (
 from latens.nn import MLP, Site
 from latens.objectives import (
     ELBO,
+    EUBO,
     AdversarialTotalCorrelation,
     Distortion,
     GradientPenalty,
@@ -41,8 +42,8 @@ def a_model(prior=None, family=None):
     return VariationalAutoencoder(posterior, likelihood, (prior or StandardNormal()).build(site)).double()
 
 
-def test_with_the_exact_posterior_it_is_the_entropy_of_the_model():
-    """x = 2 z + 0.5 noise: the ELBO at the posterior is log p(x), and E[-log p(x)] that of a normal."""
+def linear_gaussian(off=0.0, factor=1.0):
+    """x = 2 z + 0.5 noise, and its posterior, whose mean may be off and whose scale may have a factor."""
     model = VariationalAutoencoder(
         Conditional(Normal("element"), MLP(())).build(Site((1,), (1,))),
         Conditional(Normal(0.5), MLP(())).build(Site((1,), (1,))),
@@ -52,19 +53,69 @@ def test_with_the_exact_posterior_it_is_the_entropy_of_the_model():
     variance = 1 / (1 + slope**2 / scale**2)
     with torch.no_grad():
         for module, weight, bias in (
-            (model.posterior, [slope / scale**2 * variance, 0.0], [0.0, 0.5 * math.log(variance)]),
+            (model.posterior, [slope / scale**2 * variance, 0.0], [off, 0.5 * math.log(variance) + math.log(factor)]),
             (model.likelihood, [slope], [0.0]),
         ):
             linear = next(m for m in module.modules() if isinstance(m, torch.nn.Linear))
             linear.weight.copy_(torch.tensor(weight)[:, None])
             linear.bias.copy_(torch.tensor(bias))
+    return model
+
+
+def entropy(slope=2.0, scale=0.5):
+    """Of x."""
+    return 0.5 * math.log(2 * math.pi * math.e * (slope**2 + scale**2))
+
+
+def test_with_the_exact_posterior_it_is_the_entropy_of_the_model():
+    """The ELBO at the posterior is log p(x), and E[-log p(x)] the entropy of a normal."""
+    model = linear_gaussian()
+    with torch.no_grad():
         torch.manual_seed(0)
         x = torch.full((200_000, 1), 77.0, dtype=torch.float64)
         with draw(model, x).dream(len(x), 2) as own:
             value = ImportanceWeighted(2)(own)
         assert 0 < abs(Sleep(ImportanceWeighted(2), 1.0)(draw(model, x)).item() - value.mean().item()) < 0.02
-    entropy = 0.5 * math.log(2 * math.pi * math.e * (slope**2 + scale**2))
-    assert abs(value.mean().item() - entropy) < 4 * value.std().item() / len(x) ** 0.5
+    assert abs(value.mean().item() - entropy()) < 4 * value.std().item() / len(x) ** 0.5
+
+
+@pytest.mark.parametrize(("off", "factor"), [(0.0, 1.0), (0.3, 1.0), (0.0, 2.0), (0.1, 0.7)])
+def test_the_evidence_lies_between_the_bounds_at_the_two_divergences(off, factor):
+    """KL between normals in both directions, in closed form: -ELBO is one above the entropy, -EUBO the other below."""
+    model, n = linear_gaussian(off, factor), 200_000
+    variance = 1 / (1 + 2.0**2 / 0.5**2)
+    reverse = 0.5 * (factor**2 - 1 + off**2 / variance) - math.log(factor)
+    forward = 0.5 * (factor**-2 - 1 + off**2 / variance / factor**2) + math.log(factor)
+    with torch.no_grad():
+        torch.manual_seed(0)
+        with draw(model, torch.zeros(n, 1, dtype=torch.float64)).dream(n, 1) as own:
+            elbo, eubo = ELBO()(own), EUBO()(own)
+    assert abs(elbo.mean().item() - entropy() - reverse) < 4 * elbo.std().item() / n**0.5
+    assert abs(eubo.mean().item() + entropy() - forward) < 4 * eubo.std().item() / n**0.5
+
+
+@pytest.mark.parametrize("prior", [StandardNormal(), VampPrior(4)], ids=["standard", "vamp"])
+def test_the_upper_bound_and_its_gradient_are_those_of_the_slow_formula(prior):
+    model, other = a_model(prior), a_model(prior)
+    d = draw(model, X, 4)
+    torch.manual_seed(5)
+    value = Sleep(EUBO(), 6 / 7)(d)
+    value.backward()
+    torch.manual_seed(5)
+    with torch.no_grad():
+        p = other.prior()
+        z = p.sample((6,))
+        truth = other.likelihood(z)
+        x = truth.sample()
+        joint = p.log_prob(z) + truth.log_prob(x)
+    q = other.posterior(x)
+    log_q = -((z - q.mean) ** 2 / (2 * q.stddev**2) + q.stddev.log() + 0.5 * math.log(2 * math.pi)).sum(-1)
+    expected = (joint - log_q).mean()
+    expected.backward()
+    torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-9)
+    for mine, theirs in zip(model.posterior.parameters(), other.posterior.parameters()):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-7, atol=1e-9)
+        assert mine.grad.abs().max() > 1e-3
 
 
 def slow(model, beta=1.0):
@@ -116,7 +167,9 @@ def test_a_prior_made_of_the_posterior_stays_what_it_is():
 
 
 @pytest.mark.parametrize(
-    "term", [ELBO(), ELBO("path"), ImportanceWeighted(2), GradientPenalty()], ids=["elbo", "path", "iwae", "penalty"]
+    "term",
+    [ELBO(), ELBO("path"), ImportanceWeighted(2), GradientPenalty(), EUBO()],
+    ids=["elbo", "path", "iwae", "penalty", "eubo"],
 )
 @pytest.mark.parametrize(
     "prior", [Free(MixtureOf(Normal("element"), 3, "event")), NormalizingFlow(1, "coupling")], ids=["mixture", "flow"]
@@ -131,10 +184,11 @@ def test_no_gradient_reaches_what_is_not_the_posterior(prior, term):
     assert all(weight.requires_grad for weight in model.parameters())
 
 
-def test_a_hierarchy_learns_what_tells_its_posterior_alone():
+@pytest.mark.parametrize("objective", [ELBO(), EUBO()])
+def test_a_hierarchy_learns_what_tells_its_posterior_alone(objective):
     torch.manual_seed(0)
     model = Ladder((4, 2), width=16).model(Bernoulli(), Site((5,)))
-    Sleep()(draw(model, X.float())).backward()
+    Sleep(objective)(draw(model, X.float())).backward()
     own = {id(weight) for weight in model.part("posterior").parameters()}
     moved = {id(weight) for weight in model.parameters() if weight.grad is not None and weight.grad.abs().max() > 0}
     assert moved

@@ -101,6 +101,7 @@ class Draw:
         again: the draw at other values of the choices, with all densities of them.
         dream: ``(n, K)`` -> a context with a draw for n <= B examples of the model's own, within which all weights but
             the posterior's are fixed; None unless the model is in training.
+        origin: of such a draw, the values of the choices that x was made from; None of any other.
     """
 
     x: Tensor
@@ -117,6 +118,7 @@ class Draw:
     decode: Callable[[Sequence[Tensor]], Distribution] | None = field(default=None, repr=False)
     again: Callable[[Sequence[Tensor]], Draw] | None = field(default=None, repr=False)
     dream: Callable[[int, int], AbstractContextManager[Draw]] | None = field(default=None, repr=False)
+    origin: Sequence[Tensor] | None = field(default=None, repr=False)
 
     @cached_property
     def log_mass(self) -> Tensor:
@@ -282,10 +284,12 @@ def _dream(model: Model, n: int, samples: int, **given: Any) -> Iterator[Draw]:
     """A draw for n examples that the model makes up, p(x, z) held fixed."""
     given |= {name: given[name][:n] for name in ("observed", "context") if given[name] is not None}
     priors: list[Distribution] = []
+    origin: list[Tensor] = []
 
     def generate(p: Distribution, q: Distribution | None) -> Tensor:
         priors.append(p.at(given["progress"]))
-        return p.embed(priors[-1].sample(() if p.batch_shape else (n,)))
+        origin.append(p.embed(priors[-1].sample(() if p.batch_shape else (n,))))
+        return origin[-1]
 
     def asleep(choose: Choose, *args: Any, **kwargs: Any) -> Distribution:
         one = model.choices == 1  # then p is known, and may be made of the posterior's weights
@@ -296,7 +300,9 @@ def _dream(model: Model, n: int, samples: int, **given: Any) -> Iterator[Draw]:
     part = model.part("posterior")
     moving = {id(weight) for weight in part.parameters()} if part is not None else set()
     with fixed(weight for weight in model.parameters() if id(weight) not in moving):
-        yield _recorded(asleep, x, samples, **given)
+        drawn = _recorded(asleep, x, samples, **given)
+        drawn.origin = [value.unsqueeze(0) for value in origin]
+        yield drawn
 
 
 def _enumerated(p: Distribution, q: Distribution, samples: int) -> Latent:

@@ -13,12 +13,13 @@ from latens.objectives.images import MultiscaleSSIM
 from latens.objectives.matching import MMD, SlicedWasserstein
 from latens.objectives.players import Players
 from latens.objectives.regularisers import DIP, GradientPenalty, LatentL2
-from latens.objectives.sleep import Sleep
+from latens.objectives.sleep import EUBO, Sleep
 from latens.objectives.terms import Capacity, Distortion, FreeBits, Rate
 
 __all__ = [
     "DIP",
     "ELBO",
+    "EUBO",
     "MMD",
     "AdversarialMatching",
     "AdversarialTotalCorrelation",
