@@ -98,7 +98,7 @@ class Metrics:
 def numbers(row: dict[str, Any]) -> dict[str, Any]:
     """A row of the history without its vectors, of which the active units stay.
 
-    >>> numbers({"loss": 2.0, "rate_per_dimension": [0.5, 0.0]})
+    >>> numbers({"loss": 2.0, "mean_per_dimension": [0.5, 0.0], "mean_square_per_dimension": [0.9, 0.0]})
     {'loss': 2.0, 'active_units': 1}
     """
     active = active_units(row)

@@ -17,6 +17,7 @@ from latens.distributions import Distribution, Multinomial, counted
 from latens.distributions.totals import log_factorial
 from latens.models import Draw, Latent
 from latens.neural import LatentDensity, NeuralDensity, SemiSupervisedVAE
+from latens.neural.progress import ACTIVE
 from latens.neural.rows import tensor
 from latens.neural.scoring import (
     as_fitted,
@@ -31,7 +32,6 @@ from latens.neural.scoring import (
 )
 from latens.utils.validation import check_positive
 
-ACTIVE = 0.01
 MIXTURE = 5000
 """The most posteriors of which mutual information takes the mixture."""
 _ELEMENTS = 1 << 22

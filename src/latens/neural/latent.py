@@ -158,7 +158,7 @@ class LatentDensity(NeuralDensity):
 
     @property
     def active_units_(self) -> int | None:
-        """How many latent dimensions carry more than 0.01 nats on average; None where that is not known."""
+        """How many latent dimensions have Var_x(E[z | x]) > 0.01; None where that is not known."""
         if not self.history_.rows:
             return None
         active = active_units(self.history_.rows[(self.history_.best_epoch or 0) - 1])

@@ -10,6 +10,9 @@ import numpy as np
 
 from latens.training import EpochEnd, Event, Recovered, Started, Stopped
 
+ACTIVE = 0.01
+"""Variance of the mean of a latent dimension, above which it is active."""
+
 
 class Lines:
     """A listener that writes a line an epoch: loss, distortion, rate, active units and the time left.
@@ -59,13 +62,20 @@ def figures(row: Mapping[str, Any]) -> str:
 
 
 def active_units(row: Mapping[str, Any]) -> tuple[int, int] | None:
-    """How many latent dimensions carry more than 0.01 nats on average, held-out where known, and how many there are.
+    """How many latent dimensions have Var_x(E[z | x]) > 0.01, held-out where known, and how many there are.
 
-    >>> active_units({"rate_per_dimension": [0.5, 0.0]}), active_units({"loss": 2.0})
-    ((1, 2), None)
+    Reference: Burda, Grosse and Salakhutdinov, *Importance weighted autoencoders*, 2016.
+
+    >>> active_units({"mean_per_dimension": [0.0, 0.5], "mean_square_per_dimension": [0.9, 0.25]})
+    (1, 2)
+    >>> active_units({"loss": 2.0}) is None
+    True
     """
-    rates = row.get("held_out_rate_per_dimension", row.get("rate_per_dimension"))
-    return None if rates is None else (int((np.asarray(rates) > 0.01).sum()), np.size(rates))
+    own = "held_out_" if "held_out_mean_per_dimension" in row else ""
+    if f"{own}mean_per_dimension" not in row:
+        return None
+    mean, square = (np.asarray(row[f"{own}{name}_per_dimension"]) for name in ("mean", "mean_square"))
+    return int((square - mean**2 > ACTIVE).sum()), np.size(mean)
 
 
 def duration(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -129,16 +129,18 @@ def players(objective: Objective | Players, model: Model) -> list[Player]:
 
 @torch.no_grad()
 def measures(d: Draw) -> dict[str, Tensor]:
-    """Distortion, rate, and rate by dimension, where the posterior has a density; nothing where nothing is latent."""
+    """Distortion, rate, and by dimension the rate and the moments of E[z | x], as far as they are had for little."""
     if not d.latents:
         return {}
     out = {"distortion": d.expect(d.log_likelihood).mean().neg_()}
     if not all(latent.q.has_density for latent in d.latents):
         return out
-    known = [by_dimension(latent) for latent in d.latents if latent.kl_factors is not None]
-    if len(known) == len(d.latents):
-        out["rate_per_dimension"] = torch.cat(known) if len(known) > 1 else known[0]
+    if all(latent.kl_factors is not None for latent in d.latents):
+        locations = [_rows(latent, latent.q.location) for latent in d.latents]
+        out["rate_per_dimension"] = _joined([by_dimension(latent) for latent in d.latents])
         out["rate"] = out["rate_per_dimension"].sum()
+        out["mean_per_dimension"] = _joined([location.mean(0) for location in locations])
+        out["mean_square_per_dimension"] = _joined([location.square().mean(0) for location in locations])
     else:
         out["rate"] = d.expect(d.rate).mean()
     return out
@@ -155,4 +157,13 @@ def by_dimension(latent: Latent) -> Tensor:
     factors = latent.kl_factors
     if factors is None:
         raise ValueError("The divergence of this latent is not known by dimension.")
-    return factors.reshape(-1, latent.q.event_shape.numel()).mean(0)
+    return _rows(latent, factors).mean(0)
+
+
+def _rows(latent: Latent, t: Tensor) -> Tensor:
+    """``(B, *)`` or ``(K, B, *)`` numbers of a latent as ``(rows, L)``."""
+    return t.reshape(-1, latent.q.event_shape.numel())
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
