@@ -15,6 +15,7 @@ by what the model makes up, for the estimate of the likelihood.
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -123,10 +124,11 @@ def make(
     minutes: float,
     encoder: Any = NETWORK,
     sleep: float = 0.0,
+    warm: Objective = WARM,
     **changes: Any,
 ) -> VAE:
     """The estimator."""
-    bound, of = (ImportanceWeighted(50), ELBO()) if objective == "iwae" else (WARM, WARM)
+    bound, of = (ImportanceWeighted(50), ELBO()) if objective == "iwae" else (warm, warm)
     minimised = Sleep(EUBO(), 1.0) if objective == "refit" else asleep(bound, sleep, of)
     settings = {
         "latents": 50,
@@ -145,14 +147,20 @@ def make(
     return (VAE if data == "static" else DynamicVAE)(**{**settings, **changes})
 
 
-def networks(run: Run, source: Source) -> dict[str, Any]:
-    """Encoder and decoder of a finished run, to go on from in smaller steps."""
-    plan = {name: run.plan[name] for name in ("data", "objective", "minutes", "encoder", "sleep") if name in run.plan}
-    if run.plan.get("after"):
-        plan |= networks(Run(Path(run.plan["after"]), {}), source)
-    model = run.fit(partial(make, **plan), source, plan["minutes"], 6000).model_
-    trained = {"encoder": model.posterior.network, "decoder": model.likelihood.network}
-    return {**trained, "learning_rate": Cosine(1e-3, 1e-5, 0.02)}
+def started(plan: dict[str, Any], earlier: list[Run], source: Source) -> Callable[[int], VAE]:
+    """The estimator of a plan, from the networks of the finished run before it, in smaller steps."""
+    if not earlier:
+        return partial(make, **plan)
+    model = finished(earlier, source).model_
+    begun = {"encoder": model.posterior.network, "decoder": model.likelihood.network, "warm": ELBO()}
+    return partial(make, **{**plan, **begun, "learning_rate": Cosine(1e-3, 1e-5, 0.02)})
+
+
+def finished(runs: list[Run], source: Source) -> VAE:
+    """What the first of a chain of runs has trained."""
+    names = ("data", "objective", "minutes", "encoder", "sleep")
+    plan = {name: runs[0].plan[name] for name in names if name in runs[0].plan}
+    return runs[0].fit(started(plan, runs[1:], source), source, plan["minutes"], 6000)
 
 
 def chain(folder: str) -> list[Run]:
@@ -189,10 +197,10 @@ def main() -> None:
     plan = {name: run.plan.get(name, value) for name, value in plan.items()}
     source, test = (static if plan["data"] == "static" else dynamic)(given.data)
     earlier = chain(plan.pop("after"))
-    begun = networks(earlier[0], source) if earlier else {}
+    estimator = started(plan, earlier, source)
     spent = sum(one.before for one in earlier) / 60
     run.start = cpu_seconds()
-    model = run.fit(partial(make, **{**plan, **begun}), source, plan["minutes"] - spent / 2, 6000)
+    model = run.fit(estimator, source, plan["minutes"] - spent / 2, 6000)
     trained = spent + run.cpu_minutes
     test = test[: given.rows]
     scoring = cpu_seconds()
