@@ -79,13 +79,13 @@ def add_kind(options: ArgumentParser) -> None:
     add_sleep(options)
 
 
-def told(sleep: float) -> str:
+def told(sleep: float, dream: str = "elbo") -> str:
     """For a table.
 
-    >>> told(0.5), told(0.0)
-    (' + 0.5 asleep', '')
+    >>> told(0.5), told(1.0, "eubo"), told(0.0)
+    (' + 0.5 asleep', ' + 1 asleep (eubo)', '')
     """
-    return f" + {sleep:g} asleep" if sleep else ""
+    return f" + {sleep:g} asleep{' (eubo)' * (dream == 'eubo')}" if sleep else ""
 
 
 def add_sleep(options: ArgumentParser) -> None:
@@ -124,11 +124,13 @@ def make(
     minutes: float,
     encoder: Any = NETWORK,
     sleep: float = 0.0,
+    dream: str = "elbo",
     warm: Objective = WARM,
     **changes: Any,
 ) -> VAE:
     """The estimator."""
     bound, of = (ImportanceWeighted(50), ELBO()) if objective == "iwae" else (warm, warm)
+    of = EUBO() if dream == "eubo" else of
     minimised = Sleep(EUBO(), 1.0) if objective == "refit" else asleep(bound, sleep, of)
     settings = {
         "latents": 50,
@@ -158,7 +160,7 @@ def started(plan: dict[str, Any], earlier: list[Run], source: Source) -> Callabl
 
 def finished(runs: list[Run], source: Source) -> VAE:
     """What the first of a chain of runs has trained."""
-    names = ("data", "objective", "minutes", "encoder", "sleep")
+    names = ("data", "objective", "minutes", "encoder", "sleep", "dream")
     plan = {name: runs[0].plan[name] for name in names if name in runs[0].plan}
     return runs[0].fit(started(plan, runs[1:], source), source, plan["minutes"], 6000)
 
@@ -183,6 +185,7 @@ def main() -> None:
     options = parser(__doc__ or "")
     add_kind(options)
     options.add_argument("--objective", choices=["elbo", "iwae", "refit"], default="elbo")
+    options.add_argument("--dream", choices=["elbo", "eubo"], default="elbo", help="what the posterior learns asleep")
     options.add_argument("--minutes", type=float, default=40, help="of 2 cores")
     options.add_argument("--resume", "--output", dest="run", type=Path, help="the run's folder, begun or not")
     options.add_argument("--after", type=Path, help="a finished run, from whose networks to go on; its time counts")
@@ -192,7 +195,7 @@ def main() -> None:
     given = begin(options)
     torch.manual_seed(0)
     plan = {"data": given.kind, "objective": given.objective, "minutes": given.minutes, "encoder": given.encoder}
-    plan |= {"sleep": given.sleep, "after": str(given.after or "")}
+    plan |= {"sleep": given.sleep, "dream": given.dream, "after": str(given.after or "")}
     run = Run(given.run or Path("runs") / f"{given.kind}-{given.objective}-{given.minutes:g}", plan)
     plan = {name: run.plan.get(name, value) for name, value in plan.items()}
     source, test = (static if plan["data"] == "static" else dynamic)(given.data)
@@ -223,7 +226,7 @@ def main() -> None:
     learned = [one["objective"] for one in stages if one["objective"] != "refit"]
     row = [
         plan["data"],
-        ", then ".join(one["objective"] + told(one.get("sleep", 0.0)) for one in stages),
+        ", then ".join(one["objective"] + told(one.get("sleep", 0.0), one.get("dream", "elbo")) for one in stages),
         f"{model.n_iter_} ({model.history_.best_epoch})",
         f"{trained:.1f}",
     ]
