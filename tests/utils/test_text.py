@@ -155,7 +155,7 @@ REFUSED = {
     "null": ("1\x00", "null bytes"),
     "unhashable": ("{[]: 1}", "unhashable"),
     "no brackets": ("MLP", "MLP is written with brackets: MLP()"),
-    "unknown": ("Distorsion()", "unknown name 'Distorsion'; did you mean 'Distortion'? Known: Distortion, MLP,"),
+    "unknown": ("Distorsion()", "unknown name 'Distorsion'; did you mean 'Distortion'?"),
     "unknown in another": ("MixtureOf(mlp(), 3)", "unknown name 'mlp'; did you mean 'MLP'?"),
     "unknown keyword": (
         "MLP(width=3)",

@@ -98,7 +98,7 @@ def parse(text: str, vocabulary: Mapping[str, Callable[..., Any]]) -> Any:
         (1-2j)
         >>> parse("comlex(1)", {"complex": complex})
         Traceback (most recent call last):
-        latens.utils.errors.InputError: unknown name 'comlex'; did you mean 'complex'? Known: complex.
+        latens.utils.errors.InputError: unknown name 'comlex'; did you mean 'complex'?
     """
     if len(text) > MAX_LENGTH:
         raise InputError(f"the text has {len(text)} characters; at most {MAX_LENGTH} are read")
@@ -179,8 +179,8 @@ class _Reader:
         raise self._unknown(node.id)
 
     def _unknown(self, name: str) -> InputError:
-        hint = nearest(name, self.vocabulary) or "."
-        return InputError(f"unknown name '{name}'{hint} Known: {', '.join(sorted(self.vocabulary))}.")
+        hint = nearest(name, self.vocabulary) or f". Known: {', '.join(sorted(self.vocabulary))}."
+        return InputError(f"unknown name '{name}'{hint}")
 
     def _unaryop(self, node: ast.UnaryOp, depth: int) -> Any:
         value = self.read(node.operand, depth)
