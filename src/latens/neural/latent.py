@@ -28,7 +28,7 @@ from latens.neural.columns import product_of
 from latens.neural.completion import check_factorises
 from latens.neural.conditions import Covariates
 from latens.neural.given import conditional_draws, row_of
-from latens.neural.progress import active_units
+from latens.neural.progress import active_units, collapsed
 from latens.neural.rows import seed_of
 from latens.neural.scoring import rebuilt, seen, squared_error
 from latens.neural.task import Task
@@ -152,17 +152,19 @@ class LatentDensity(NeuralDensity):
             with torch.no_grad(), torch.random.fork_rng():
                 torch.manual_seed(self.seed_)
                 task.calibrate(rows, self.settings_["batch_size"])
-        active = self.active_units_
-        if active == 0:
+        if self.history_.rows and collapsed(self._kept_row):
             warnings.warn(_COLLAPSED.format(self._n_features_out), PosteriorCollapse, stacklevel=5)
 
     @property
     def active_units_(self) -> int | None:
         """How many latent dimensions have Var_x(E[z | x]) > 0.01; None where that is not known."""
-        if not self.history_.rows:
-            return None
-        active = active_units(self.history_.rows[(self.history_.best_epoch or 0) - 1])
+        active = active_units(self._kept_row) if self.history_.rows else None
         return None if active is None else active[0]
+
+    @property
+    def _kept_row(self) -> dict[str, Any]:
+        """The history of the epoch whose weights were kept."""
+        return self.history_.rows[(self.history_.best_epoch or 0) - 1]
 
     def fit_prior(self, density: DensityEstimator, X: Any, y: Any = None) -> Self:
         """Fits p(z) to the latents of X, one draw of q(z | x) for each row; ``sample`` and scores then use it.

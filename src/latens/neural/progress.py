@@ -78,6 +78,18 @@ def active_units(row: Mapping[str, Any]) -> tuple[int, int] | None:
     return int((square - mean**2 > ACTIVE).sum()), np.size(mean)
 
 
+def collapsed(row: Mapping[str, Any]) -> bool:
+    """Whether q(z | x) is p(z) in every latent dimension, to within 0.01 nats, held-out where known.
+
+    A model that has hardly been trained may have no active unit, and still has not collapsed.
+
+    >>> [collapsed({"rate_per_dimension": rates}) for rates in ([0.5, 0.0], [0.0])], collapsed({"loss": 2.0})
+    ([False, True], False)
+    """
+    rates = row.get("held_out_rate_per_dimension", row.get("rate_per_dimension"))
+    return rates is not None and bool((np.asarray(rates) <= 0.01).all())
+
+
 def duration(seconds: float) -> str:
     """Seconds in words.
 
