@@ -28,6 +28,7 @@ from common import begin, binarised, cpu_seconds, mnist, note, parser, table
 from latens import VAE
 from latens.data import ArraySource, Source
 from latens.distributions import Bernoulli
+from latens.neural.progress import ACTIVE
 from latens.neural.task import Task
 from latens.neural.vocabulary import read
 from latens.objectives import ELBO, EUBO, Distortion, ImportanceWeighted, Objective, Rate, Sleep
@@ -210,7 +211,7 @@ def main() -> None:
     scores = log_likelihood(model, test, given.k)
     np.save(run.folder / "scores.npy", scores)
     error = scores.std() / len(scores) ** 0.5
-    active = int((model.transform(test).var(0) > 0.01).sum())
+    active = int((model.transform(test).var(0) > ACTIVE).sum())
     columns = [
         "data",
         "objective",

@@ -77,8 +77,8 @@ def refitted(epochs: int, *, fitted: VAE, plan: dict[str, Any]) -> VAE:
     """The encoder of a trained model, fitted to p(x, z)."""
     model = fitted.model_
     changes = {
-        "encoder": copy.deepcopy(model.posterior.network),
-        "decoder": copy.deepcopy(model.likelihood.network),
+        "encoder": model.posterior.network,
+        "decoder": model.likelihood.network,
         "prior": Kept(model.prior),
         "objective": Sleep(EUBO(), 1.0),
         "learning_rate": Cosine(1e-3, 1e-5, 0.02),

@@ -21,11 +21,10 @@ from sklearn.linear_model import LogisticRegression
 
 from latens import VAE, SemiSupervisedVAE
 from latens.data import ArraySource, load
+from latens.neural.progress import ACTIVE
 from latens.nn import MLP
 
 ROWS, EACH = 50_000, 10
-ACTIVE = 0.01
-"""Codes whose mean varies less than so much say nothing of x."""
 
 
 def labels(folder: Path, part: str) -> np.ndarray:

@@ -12,9 +12,10 @@ from latens.training import EpochEnd, Recovered, Started, Stopped, Tick
 
 def row(epoch):
     means = {"mean_per_dimension": [0.5, 0.0, 0.2], "mean_square_per_dimension": [0.5, 0.0, 0.2]}
+    rates = [0.5, 0.0, 0.2]
     held = {"held_out_loss": 80.0 - epoch, "held_out_distortion": 79.3, "held_out_rate": 0.7}
     train = {"epoch": epoch, "step": 10 * epoch, "seconds": 1.5 * epoch, "learning_rate": 1e-3, "loss": 90.0 / epoch}
-    return {**train, "distortion": 1.0, "rate": 0.7, **means, **held}
+    return {**train, "distortion": 1.0, "rate": 0.7, "rate_per_dimension": rates, **means, **held}
 
 
 def events(epochs):

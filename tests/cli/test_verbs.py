@@ -47,6 +47,8 @@ def test_metrics_are_those_of_the_history(run, model):
     for row, known in zip(rows, model.history_.rows):
         for name in ("loss", "distortion", "rate", "held_out_loss", "learning_rate"):
             assert float(row[name]) == known[name]
+        mean, square = (np.array(known[f"held_out_{name}_per_dimension"]) for name in ("mean", "mean_square"))
+        assert int(row["active_units"]) == (square - mean**2 > 0.01).sum()
     active = int(rows[(model.history_.best_epoch or 0) - 1]["active_units"])
     assert active == model.active_units_ == json.loads((run / "model.json").read_text())["figures"]["active_units"] > 0
 

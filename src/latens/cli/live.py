@@ -15,7 +15,7 @@ import numpy as np
 
 from latens.cli.runs import Run
 from latens.cli.screen import say
-from latens.neural.progress import active_units, describe, duration, figures
+from latens.neural.progress import active_units, best_known, describe, duration, figures
 from latens.training import EpochEnd, Event, Recovered, Started, Stopped, Tick
 from latens.utils import write_text
 
@@ -194,4 +194,4 @@ def spark(values: list[float], width: int = 60) -> str:
 
 
 def _loss(row: dict[str, Any]) -> float:
-    return float(row.get("held_out_loss", row["loss"]))
+    return float(best_known(row, "loss"))

@@ -152,19 +152,20 @@ class LatentDensity(NeuralDensity):
             with torch.no_grad(), torch.random.fork_rng():
                 torch.manual_seed(self.seed_)
                 task.calibrate(rows, self.settings_["batch_size"])
-        if self.history_.rows and collapsed(self._kept_row):
+        if collapsed(self._kept_row):
             warnings.warn(_COLLAPSED.format(self._n_features_out), PosteriorCollapse, stacklevel=5)
 
     @property
     def active_units_(self) -> int | None:
         """How many latent dimensions have Var_x(E[z | x]) > 0.01; None where that is not known."""
-        active = active_units(self._kept_row) if self.history_.rows else None
+        active = active_units(self._kept_row)
         return None if active is None else active[0]
 
     @property
     def _kept_row(self) -> dict[str, Any]:
-        """The history of the epoch whose weights were kept."""
-        return self.history_.rows[(self.history_.best_epoch or 0) - 1]
+        """The history of the epoch whose weights were kept; empty before the first."""
+        rows = self.history_.rows
+        return rows[(self.history_.best_epoch or 0) - 1] if rows else {}
 
     def fit_prior(self, density: DensityEstimator, X: Any, y: Any = None) -> Self:
         """Fits p(z) to the latents of X, one draw of q(z | x) for each row; ``sample`` and scores then use it.

@@ -53,12 +53,22 @@ def describe(event: Event) -> str:
 
 def figures(row: Mapping[str, Any]) -> str:
     """Loss, distortion and rate in nats an example, held-out where known, and active units."""
-    known = [(name, row.get(f"held_out_{name}", row.get(name))) for name in ("loss", "distortion", "rate")]
+    known = [(name, best_known(row, name)) for name in ("loss", "distortion", "rate")]
     parts = [f"{name} {value:.4g}" for name, value in known if value is not None]
     active = active_units(row)
     if active is not None:
         parts.append(f"{active[0]} of {active[1]} units active")
     return ("held-out " if "held_out_loss" in row else "") + ", ".join(parts)
+
+
+def best_known(row: Mapping[str, Any], name: str) -> Any:
+    """A figure of the history: of held-out rows where known, else of training, else None.
+
+    >>> row = {"loss": 2.0, "held_out_loss": 3.0, "rate": 1.0}
+    >>> best_known(row, "loss"), best_known(row, "rate"), best_known(row, "distortion")
+    (3.0, 1.0, None)
+    """
+    return row.get(f"held_out_{name}", row.get(name))
 
 
 def active_units(row: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -71,11 +81,10 @@ def active_units(row: Mapping[str, Any]) -> tuple[int, int] | None:
     >>> active_units({"loss": 2.0}) is None
     True
     """
-    own = "held_out_" if "held_out_mean_per_dimension" in row else ""
-    if f"{own}mean_per_dimension" not in row:
+    mean, square = (best_known(row, f"{name}_per_dimension") for name in ("mean", "mean_square"))
+    if mean is None:
         return None
-    mean, square = (np.asarray(row[f"{own}{name}_per_dimension"]) for name in ("mean", "mean_square"))
-    return int((square - mean**2 > ACTIVE).sum()), np.size(mean)
+    return int((np.asarray(square) - np.square(mean) > ACTIVE).sum()), np.size(mean)
 
 
 def collapsed(row: Mapping[str, Any]) -> bool:
@@ -86,7 +95,7 @@ def collapsed(row: Mapping[str, Any]) -> bool:
     >>> [collapsed({"rate_per_dimension": rates}) for rates in ([0.5, 0.0], [0.0])], collapsed({"loss": 2.0})
     ([False, True], False)
     """
-    rates = row.get("held_out_rate_per_dimension", row.get("rate_per_dimension"))
+    rates = best_known(row, "rate_per_dimension")
     return rates is not None and bool((np.asarray(rates) <= 0.01).all())
 
 
