@@ -2,11 +2,13 @@
 
 The budget is processor time, `--minutes` of 2 cores, spent on one thread, as in binarised_mnist.py. `--refit` gives a
 second row: p(x, z) as it is, and an encoder fitted anew by what the model makes up, for the estimate of its likelihood.
+`--after` goes on from the weights of a finished run of the same model, whose time counts; of either kind of data.
 
     python benchmarks/gated_mnist.py --minutes 15
     python benchmarks/gated_mnist.py --minutes 15 --model "VAE(prior=VampPrior(500), batch_size=250)"
     python benchmarks/gated_mnist.py --minutes 15 --model "VAE(posterior=InverseAutoregressiveFlow(Normal('element')))"
     python benchmarks/gated_mnist.py --minutes 15 --sleep 0.5
+    python benchmarks/gated_mnist.py --minutes 30 --after runs/gated-static-15
     python benchmarks/gated_mnist.py --resume runs/gated-static-15 --refit 5
 """
 
@@ -22,14 +24,15 @@ import numpy as np
 from binarised_mnist import HELD_OUT, WARM, DynamicVAE, add_kind, asleep, dynamic, static, told
 from budget import Run
 from common import begin, cpu_seconds, parser, table
-from torch import nn
+from torch import Tensor, nn
 
 from latens import VAE
+from latens.data import Source
 from latens.distributions import Bernoulli
 from latens.metrics import evaluate
 from latens.neural.vocabulary import read
 from latens.nn import MLP, Site, Spec
-from latens.objectives import EUBO, Sleep
+from latens.objectives import ELBO, EUBO, Sleep
 from latens.training import Cosine
 
 TARGETS = {
@@ -38,7 +41,21 @@ TARGETS = {
 }
 
 
-def make(epochs: int, *, data: str, model: str, sleep: float) -> VAE:
+def begun(kind: type[VAE], weights: dict[str, Tensor]) -> type[VAE]:
+    """Estimators of a kind, whose models begin with these weights."""
+
+    class Begun(kind):
+        def _untrained(self, site: Site) -> nn.Module:
+            model = super()._untrained(site)
+            model.load_state_dict(weights)
+            return model
+
+    return Begun
+
+
+def make(
+    epochs: int, *, data: str, model: str, sleep: float, weights: dict[str, Tensor] | None = None, **changes: Any
+) -> VAE:
     """The estimator: what ``model`` sets, and the setting of the papers for the rest."""
     network = MLP((300, 300), "gated")
     setting = {
@@ -56,7 +73,32 @@ def make(epochs: int, *, data: str, model: str, sleep: float) -> VAE:
     }
     default, given = VAE().get_params(deep=False), read(model).get_params(deep=False)
     changed = {name: value for name, value in given.items() if value != default[name]}
-    return (VAE if data == "static" else DynamicVAE)(**{**setting, **changed})
+    kind = VAE if data == "static" else DynamicVAE
+    return (begun(kind, weights) if weights else kind)(**{**setting, **changed, **changes})
+
+
+def planned(run: Run) -> dict[str, Any]:
+    """What is made, of the plan of a run."""
+    return {name: run.plan[name] for name in ("data", "model", "sleep")}
+
+
+def source_of(run: Run, folder: Path) -> tuple[Source, np.ndarray]:
+    """Training and test rows."""
+    return (static if run.plan["data"] == "static" else dynamic)(folder)
+
+
+def trained(run: Run, folder: Path) -> tuple[VAE, float, str]:
+    """The estimator of a run, begun or not, the processor minutes it took, and from what it went on."""
+    plan, spent, since = planned(run), 0.0, ""
+    if run.plan.get("after"):
+        earlier = Run(Path(run.plan["after"]), {})
+        before, spent, since = trained(earlier, folder)
+        plan |= {"weights": before.model_.state_dict(), "objective": asleep(ELBO(), plan["sleep"], ELBO())}
+        plan["learning_rate"] = Cosine(1e-3, 1e-5, 0.02)
+        since = f"{since}, after {before.n_iter_} epochs of the {earlier.plan['data']} set"
+    run.start = cpu_seconds()
+    fitted = run.fit(partial(make, **plan), source_of(run, folder)[0], run.plan["minutes"], 3000)
+    return fitted, spent + run.cpu_minutes, since
 
 
 @dataclass(frozen=True)
@@ -106,22 +148,22 @@ def main() -> None:
     options.add_argument("--model", default="VAE()", help="what differs from the papers' setting, as written in Python")
     options.add_argument("--refit", type=float, default=0.0, help="minutes of 2 cores for an encoder fitted anew")
     options.add_argument("--resume", "--output", dest="run", type=Path, help="the run's folder, begun or not")
+    options.add_argument("--after", type=Path, help="a finished run, from whose weights to go on")
     options.add_argument("--k", type=int, default=5000, help="importance samples a test row")
     options.add_argument("--rows", type=int, default=1000, help="test rows, evenly spaced")
     given = begin(options)
     plan = {"data": given.kind, "minutes": given.minutes, "model": given.model, "sleep": given.sleep}
+    plan["after"] = str(given.after or "")
     run = Run(given.run or Path("runs") / f"gated-{given.kind}-{given.minutes:g}", plan)
-    data, minutes, model, sleep = (run.plan[name] for name in ("data", "minutes", "model", "sleep"))
-    source, test = (static if data == "static" else dynamic)(given.data)
-    plan = {"data": data, "model": model, "sleep": sleep}
-    fitted = run.fit(partial(make, **plan), source, minutes, 3000)
-    trained = run.cpu_minutes
-    what: list[object] = [data, f"`{model}`{told(sleep)}", fitted.n_iter_, f"{trained:.1f}"]
+    data, plan = run.plan["data"], planned(run)
+    source, test = source_of(run, given.data)
+    fitted, spent, since = trained(run, given.data)
+    what: list[object] = [data, f"`{plan['model']}`{told(plan['sleep'])}{since}", fitted.n_iter_, f"{spent:.1f}"]
     rows = [judged(fitted, test, given.rows, given.k, what)]
     if given.refit:
         again = Run(run.folder / "refit", {})
         fitted = again.fit(partial(refitted, fitted=fitted, plan=plan), source, given.refit, 3000)
-        what = [data, "its encoder fitted anew", fitted.n_iter_, f"{trained + again.cpu_minutes:.1f}"]
+        what = [data, "its encoder fitted anew", fitted.n_iter_, f"{spent + again.cpu_minutes:.1f}"]
         rows.append(judged(fitted, test, given.rows, given.k, what))
     columns = [
         "data",
@@ -136,7 +178,7 @@ def main() -> None:
         "target",
     ]
     title = f"Binarised MNIST, gated MLP 2x300, z 40; IS {given.k} on {given.rows} test rows, nats"
-    table(f"{title}; budget {2 * minutes:g} CPU-minutes", columns, [[*row, TARGETS[data]] for row in rows])
+    table(f"{title}; budget {2 * run.plan['minutes']:g} CPU-minutes", columns, [[*row, TARGETS[data]] for row in rows])
 
 
 if __name__ == "__main__":
