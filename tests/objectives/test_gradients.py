@@ -1,6 +1,7 @@
 """Estimates of a gradient: the same value, the same mean by quadrature, and no noise where the posterior is exact."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from latens.models import (
     PlanarFlow,
     StandardNormal,
     SylvesterFlow,
+    VampPrior,
     VariationalAutoencoder,
     draw,
 )
@@ -93,6 +95,29 @@ def test_both_estimates_have_the_same_value_and_the_same_mean(name):
     torch.testing.assert_close(same, value, rtol=1e-12, atol=0.0)
     torch.testing.assert_close(path, total, rtol=3e-4, atol=3e-5)  # what is left out by so few nodes
     assert min(slope.abs().max() for slope in total) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "make", [ImportanceWeighted(3, 2, "path"), Renyi(0.5, 3, 2, "path"), Renyi(-1.0, 3, 2, "path")]
+)
+@pytest.mark.parametrize("prior", [Free(Normal("element")), VampPrior(3)], ids=["free", "vamp"])
+def test_alone_a_bound_has_the_gradient_that_it_has_beside_others_for_every_draw(make, prior):
+    settings = {"latents": 2, "likelihood": Normal(2.0), "encoder": MLP((5,), "tanh"), "decoder": MLP((4,), "tanh")}
+    torch.manual_seed(1)
+    x = torch.randn(7, 3, dtype=torch.float64)
+    model = build(Site((3,), None, x.float()), settings, Normal("element"), prior).double()
+    found = []
+    for value in (make.__call__, make.alone):
+        torch.manual_seed(2)
+        loss = value(draw(model, x, make.samples))
+        found.append((loss.detach(), torch.autograd.grad(loss.mean(), list(model.parameters()))))
+    (beside, slopes), (alone, same) = found
+    torch.testing.assert_close(alone, beside, rtol=0.0, atol=0.0)
+    torch.testing.assert_close(same, slopes, rtol=1e-10, atol=1e-13)
+    torch.manual_seed(2)
+    plain = replace(make, gradient="total")(draw(model, x, make.samples)).mean()
+    score = torch.autograd.grad(plain, list(model.posterior.parameters()))
+    assert all((a - b).abs().max() > 1e-4 for a, b in zip(score, same))
 
 
 FLOWS = {

@@ -66,7 +66,8 @@ class Task:
     def __call__(self, batch: Batch, progress: float | Tensor) -> Mapping[str, Tensor]:
         """The loss of each player, distortion, rate and the rate of each latent dimension."""
         d = self.draw(batch, progress)
-        values = {name: objective(d) for name, objective in self.losses.items()}
+        alone = len(self.losses) == 1
+        values = {name: loss.alone(d) if alone else loss(d) for name, loss in self.losses.items()}
         if self.model.training:
             self.model.calibrate(d.seen, d.x, 0.1)
             self.model.absorb([latent.q for latent in d.latents])

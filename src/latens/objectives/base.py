@@ -29,6 +29,10 @@ class Objective(Value, ABC):
     def __call__(self, draw: Draw) -> Tensor:
         """The value for this draw."""
 
+    def alone(self, draw: Draw) -> Tensor:
+        """The same value and gradient, where no other term takes its gradient from this draw: which may cost less."""
+        return self(draw)
+
     def __add__(self, other: Objective) -> Sum:
         return Sum(self, other) if isinstance(other, Objective) else NotImplemented
 

@@ -86,6 +86,10 @@ class Renyi(Objective):
         """``(B,)``."""
         return _bound(draw, 1.0 - self.alpha, self.k, self.gradient)
 
+    def alone(self, draw: Draw) -> Tensor:
+        """``(B,)``."""
+        return _bound(draw, 1.0 - self.alpha, self.k, self.gradient, alone=True)
+
 
 @dataclass(frozen=True, repr=False)
 class ImportanceWeighted(Objective):
@@ -97,8 +101,8 @@ class ImportanceWeighted(Objective):
     Args:
         k: the number of draws of one bound.
         m: how many bounds are averaged, k draws each. A draw of more than k m gives an average of more.
-        gradient: "total", or "path" (doubly reparameterised, for one more backward pass through p(x | z)): the value
-            and the mean of the gradient are the same, and it does not drown in noise as k grows.
+        gradient: "total", or "path" (doubly reparameterised; beside other terms, for one more backward pass through
+            p(x | z)): the value and the mean of the gradient are the same, and it does not drown in noise as k grows.
 
     References:
         Burda, Grosse and Salakhutdinov, *Importance weighted autoencoders*, 2016; Rainforth et al., *Tighter
@@ -128,14 +132,18 @@ class ImportanceWeighted(Objective):
             return -draw.log_mean_exp(draw.log_weight)
         return _bound(draw, 1.0, self.k, self.gradient)
 
+    def alone(self, draw: Draw) -> Tensor:
+        """``(B,)``."""
+        return self(draw) if self.gradient == "total" else _bound(draw, 1.0, self.k, self.gradient, alone=True)
 
-def _bound(draw: Draw, power: float, k: int, gradient: str) -> Tensor:
+
+def _bound(draw: Draw, power: float, k: int, gradient: str, alone: bool = False) -> Tensor:
     if gradient == "total":
         return -power_mean(grouped(draw, draw.log_weight, k), power).mean(0)
     weights = grouped(draw, path.log_weight(draw), k)
     bounds = power_mean(weights, power)
     if k > 1 and power != 0:
-        bounds = bounds + path.doubly(draw, weights, power)
+        bounds = bounds + path.doubly(draw, weights, power, alone)
     return -bounds.mean(0)
 
 

@@ -92,24 +92,31 @@ def slopes(draw: Draw, *, joint: bool) -> Sequence[Tensor]:
     return torch.autograd.grad(value.sum(), points, materialize_grads=True)
 
 
-def doubly(draw: Draw, weights: Tensor, power: float) -> Tensor:
+def doubly(draw: Draw, weights: Tensor, power: float, alone: bool = False) -> Tensor:
     """0, with the gradient in the posterior by which the doubly reparameterised estimate differs, ``(m, B)``.
 
     Args:
         draw: of m k draws.
         weights: :func:`log_weight` in groups, ``(m, k, B)``.
         power: 1 - alpha.
+        alone: whether all gradient that reaches z is that of the bound. Then it is multiplied where it passes z, in
+            place of a backward pass of its own.
     """
     codes = [latent.code for latent in draw.latents]
     if not any(map(_moves, codes)):
+        return torch.zeros_like(weights[:, 0])
+    u = power * weights.detach()
+    v = torch.maximum(u, u.amax(1, keepdim=True) + 2.0 * math.log(torch.finfo(u.dtype).eps)).softmax(1)
+    more = power * (v - 1.0)
+    if alone and len(codes) == 1:
+        factor = (1.0 + more).view(len(codes[0]), -1, *[1] * (codes[0].ndim - 2))
+        codes[0].register_hook(lambda slope: factor * slope)
         return torch.zeros_like(weights[:, 0])
     if len(codes) == 1:
         found: Sequence[Tensor] = torch.autograd.grad(weights.sum(), codes, retain_graph=True)
     else:
         found = slopes(draw, joint=True)
-    u = power * weights.detach()
-    v = torch.maximum(u, u.amax(1, keepdim=True) + 2.0 * math.log(torch.finfo(u.dtype).eps)).softmax(1)
-    return (power * v * (v - 1.0) * reduce(add, map(along, codes, found)).view_as(weights)).sum(1)
+    return (v * more * reduce(add, map(along, codes, found)).view_as(weights)).sum(1)
 
 
 def along(z: Tensor, slope: Tensor) -> Tensor:
