@@ -2,7 +2,8 @@
 
 The budget is processor time, `--minutes` of 2 cores, spent on one thread, as in binarised_mnist.py. `--refit` gives a
 second row: p(x, z) as it is, and an encoder fitted anew by what the model makes up, for the estimate of its likelihood.
-`--after` goes on from the weights of a finished run of the same model, whose time counts; of either kind of data.
+`--after` goes on from the weights of a finished run, whose time counts: of either kind of data, of the same model or
+of that which a flow is to push.
 
     python benchmarks/gated_mnist.py --minutes 15
     python benchmarks/gated_mnist.py --minutes 15 --model "VAE(prior=VampPrior(500), batch_size=250)"
@@ -24,7 +25,7 @@ import numpy as np
 from binarised_mnist import HELD_OUT, WARM, DynamicVAE, add_kind, asleep, dynamic, static, told
 from budget import Run
 from common import begin, cpu_seconds, parser, table
-from torch import Tensor, nn
+from torch import nn
 
 from latens import VAE
 from latens.data import Source
@@ -41,21 +42,23 @@ TARGETS = {
 }
 
 
-def begun(kind: type[VAE], weights: dict[str, Tensor]) -> type[VAE]:
-    """Estimators of a kind, whose models begin with these weights."""
+def begun(kind: type[VAE], before: nn.Module) -> type[VAE]:
+    """Estimators of a kind, whose models begin with the weights of another; a flow is pushed by the posterior there."""
+
+    def weighty(model: nn.Module) -> list[nn.Module]:
+        return [getattr(model.posterior, "base", model.posterior), model.likelihood, model.prior]
 
     class Begun(kind):
         def _untrained(self, site: Site) -> nn.Module:
             model = super()._untrained(site)
-            model.load_state_dict(weights)
+            for part, other in zip(weighty(model), weighty(before)):
+                part.load_state_dict(other.state_dict())
             return model
 
     return Begun
 
 
-def make(
-    epochs: int, *, data: str, model: str, sleep: float, weights: dict[str, Tensor] | None = None, **changes: Any
-) -> VAE:
+def make(epochs: int, *, data: str, model: str, sleep: float, before: nn.Module | None = None, **changes: Any) -> VAE:
     """The estimator: what ``model`` sets, and the setting of the papers for the rest."""
     network = MLP((300, 300), "gated")
     setting = {
@@ -74,7 +77,7 @@ def make(
     default, given = VAE().get_params(deep=False), read(model).get_params(deep=False)
     changed = {name: value for name, value in given.items() if value != default[name]}
     kind = VAE if data == "static" else DynamicVAE
-    return (begun(kind, weights) if weights else kind)(**{**setting, **changed, **changes})
+    return (kind if before is None else begun(kind, before))(**{**setting, **changed, **changes})
 
 
 def planned(run: Run) -> dict[str, Any]:
@@ -93,7 +96,7 @@ def trained(run: Run, folder: Path) -> tuple[VAE, float, str]:
     if run.plan.get("after"):
         earlier = Run(Path(run.plan["after"]), {})
         before, spent, since = trained(earlier, folder)
-        plan |= {"weights": before.model_.state_dict(), "objective": asleep(ELBO(), plan["sleep"], ELBO())}
+        plan |= {"before": before.model_, "objective": asleep(ELBO(), plan["sleep"], ELBO())}
         plan["learning_rate"] = Cosine(1e-3, 1e-5, 0.02)
         since = f"{since}, after {before.n_iter_} epochs of the {earlier.plan['data']} set"
     run.start = cpu_seconds()
