@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 from common import cpu_seconds, note
+from torch import nn
 
 from latens import VAE
 from latens.data import Source, Subset
+from latens.models import Model
+from latens.nn import Site
 from latens.training import EpochEnd, Event
 
 SHARE = 0.95
@@ -29,6 +32,22 @@ def seconds_per_row(make: Callable[[int], VAE], source: Source, rows: int) -> fl
     some = Subset(source, np.random.default_rng(0).permutation(len(source))[:rows])
     make(4)._fit(some, listener=listen)
     return float(np.median(np.diff(times))) / rows
+
+
+def begun(kind: type[VAE], before: nn.Module) -> type[VAE]:
+    """Estimators of a kind, whose models begin with the weights of another; a flow is pushed by the posterior there."""
+
+    class Begun(kind):
+        def _untrained(self, site: Site) -> Model:
+            model = super()._untrained(site)
+            own = model.state_dict()
+            for name, weight in before.state_dict().items():
+                name = name if name in own else name.replace("posterior.", "posterior.base.", 1)
+                own[name] = weight
+            model.load_state_dict(own)
+            return model
+
+    return Begun
 
 
 class Run:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from binarised_mnist import HELD_OUT, WARM, DynamicVAE, add_kind, asleep, dynamic, static, told
-from budget import Run
+from budget import Run, begun
 from common import begin, cpu_seconds, parser, table
 from torch import nn
 
@@ -40,22 +40,6 @@ TARGETS = {
     "static": "standard <= 88.6, VampPrior <= 86.0 in a long run (published 88.56, 85.57)",
     "dynamic": "standard 84.5, VampPrior 82.5 in a long run (published 84.45, 82.43)",
 }
-
-
-def begun(kind: type[VAE], before: nn.Module) -> type[VAE]:
-    """Estimators of a kind, whose models begin with the weights of another; a flow is pushed by the posterior there."""
-
-    def weighty(model: nn.Module) -> list[nn.Module]:
-        return [getattr(model.posterior, "base", model.posterior), model.likelihood, model.prior]
-
-    class Begun(kind):
-        def _untrained(self, site: Site) -> nn.Module:
-            model = super()._untrained(site)
-            for part, other in zip(weighty(model), weighty(before)):
-                part.load_state_dict(other.state_dict())
-            return model
-
-    return Begun
 
 
 def make(epochs: int, *, data: str, model: str, sleep: float, before: nn.Module | None = None, **changes: Any) -> VAE:
