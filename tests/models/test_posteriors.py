@@ -356,3 +356,13 @@ def test_the_context_tells_rows_apart_beyond_their_base():
     moved = [module(X).bijection.inverse(z)[0] for module in (flow, shared)]
     assert (moved[0][:, 0] - moved[0][:, 1]).abs().max() > 1e-3
     assert torch.equal(moved[1][:, 0], moved[1][:, 1])
+
+
+def test_an_affine_map_stretches_no_row_out_of_all_proportion():
+    flow = model_of(
+        Case(InverseAutoregressiveFlow(transforms=1, network=SMALL, **SHAPE), latents=7), spread=50.0
+    ).posterior
+    z_0 = flow.base(X).sample((100,))
+    stretched = flow.layers[0](flow.context(X).location).forward(z_0)[1].abs()
+    assert stretched.amax() <= 7 * math.log(4.0)
+    assert stretched.amax() > math.log(4.0)  # these weights ask for far more

@@ -39,10 +39,17 @@ STEEPEST_TAIL = 4.0
 
 @dataclass(frozen=True, repr=False)
 class Element(Value):
-    """The increasing function of one element, from unconstrained numbers: a spline, or affine where it has no bins."""
+    """The increasing function of one element, from unconstrained numbers: a spline, or affine where it has no bins.
+
+    Args:
+        bins: of a spline, which acts on [-bound, bound].
+        bound: see ``bins``.
+        stretch: an affine function is at most so steep, and at least one by so much.
+    """
 
     bins: int
     bound: float
+    stretch: float = 1e3
 
     @property
     def outputs(self) -> int:
@@ -55,7 +62,7 @@ class Element(Value):
         if self.bins:
             return Spline.of(params, self.bound)
         shift, scale = params.unbind(-1)
-        return Affine(shift, scale / (1 + scale.abs() / log(1e3)))
+        return Affine(shift, scale / (1 + scale.abs() / log(self.stretch)))
 
 
 class Layer(nn.Module):

@@ -41,6 +41,9 @@ LARGEST = 100.0
 """What a parameter of a planar, radial or Sylvester map may be at most."""
 FARTHEST = 10.0
 """And the logarithm of the reach of a radial map."""
+STRETCH = 4.0
+"""What an affine map stretches or shrinks by at most: enough beside the base's own scale, and a row unlike all others
+cannot be told something that grows from map to map, until it outweighs the data."""
 
 
 class Numbers(nn.Module):
@@ -264,7 +267,8 @@ class InverseAutoregressiveFlow(PosteriorFlow):
 
     def layer(self, size: int) -> Layer:
         """An autoregressive map."""
-        return AutoregressiveLayer(size, self.context, Element(self.bins, self.bound), self.network)
+        element = Element(self.bins, self.bound, STRETCH)
+        return AutoregressiveLayer(size, self.context, element, self.network)
 
     def layers(self, size: int) -> list[Layer]:
         """A learned mixing between each two."""
