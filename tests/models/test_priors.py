@@ -348,3 +348,26 @@ def test_what_cannot_be_is_refused_in_one_line(name):
     with pytest.raises(InputError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prior", [VampPrior(20), Free(Normal("element"))], ids=["vamp", "free"])
+def test_half_precision_knows_latents_that_lie_far_out(prior):
+    """Nothing holds the latents of a learned prior near 0, and bf16 rounds 1000 to a multiple of 4."""
+    torch.manual_seed(0)
+    x = torch.randn(64, 6)
+    settings = {"latents": 3, "likelihood": Normal(0.3), "encoder": MLP((32,)), "decoder": MLP((32,))}
+    model = build(Site((6,), None, x), settings, Normal("element"), prior)
+    first, last = model.likelihood.network[0], model.posterior.network[-1]
+    with torch.no_grad():
+        last.bias[:3] += 1000.0
+        first.bias -= 1000.0 * first.weight.sum(1)
+        if not isinstance(prior, VampPrior):
+            model.prior.params[:3] += 1000.0
+
+        def bound(half):
+            torch.manual_seed(1)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                return draw(model, x, 50).log_weight.mean(0)
+
+        exact, rounded = bound(False), bound(True)
+    assert (rounded - exact).abs().mean() < 0.05 * exact.std()

@@ -33,6 +33,7 @@ from latens.neural.rows import seed_of
 from latens.neural.scoring import log_likelihood
 from latens.neural.units import event_shape
 from latens.nn import Site, Spec
+from latens.nn.exact import exact
 from latens.objectives import Objective, Players
 from latens.training import Schedule
 from latens.utils.errors import InputError
@@ -268,6 +269,9 @@ def build(site: Site, settings: dict[str, Any], posterior: Family | Spec, prior:
         modules["posterior"] = base.build(inference)
     modules["prior"] = prior.build(Site(z_shape, batch=site.batch, modules=modules, beside=beside, given=site.given))
     check_codes(posterior, modules["prior"])
+    if not coder and next(modules["prior"].parameters(), None) is not None:  # latents then lie as far out as they like
+        exact(modules["posterior"], -1)
+        exact(likelihood, 0)
     for wrapper in wrappers:
         modules["posterior"] = wrapper.build(inference)
     kind = CodeAutoencoder if coder else VariationalAutoencoder
