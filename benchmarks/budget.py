@@ -94,3 +94,20 @@ class Run:
             with (self.folder / "history.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
             self.write()
+
+
+def trained(run: Run, fit: Callable[[Run, VAE | None], VAE]) -> tuple[VAE, float, list[tuple[Run, VAE]]]:
+    """The estimator of a run, the processor minutes of all its sittings, and the finished runs that it goes on from.
+
+    Args:
+        run: whose plan names the run before it as "after", if there is one.
+        fit: a run and the estimator before it, None for the first -> the estimator.
+    """
+    before, spent, earlier = None, 0.0, []
+    if run.plan.get("after"):
+        last = Run(Path(run.plan["after"]), {})
+        before, spent, earlier = trained(last, fit)
+        earlier = [*earlier, (last, before)]
+    run.start = cpu_seconds()
+    fitted = fit(run, before)
+    return fitted, spent + run.cpu_minutes, earlier

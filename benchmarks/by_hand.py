@@ -127,8 +127,8 @@ def main() -> None:
             for i, contender in enumerate(contenders):
                 taken, losses[i] = contender()
                 times[i] += taken[1:]
-        hand, own = map(median, times)
-        rows.append([f"`{name}`", f"{hand:.2f}", f"{own:.2f}", f"{own / hand:.2f}", *(f"{v:.1f}" for v in losses)])
+        theirs, own = map(median, times)
+        rows.append([f"`{name}`", f"{theirs:.2f}", f"{own:.2f}", f"{own / theirs:.2f}", *(f"{v:.1f}" for v in losses)])
         note(str(rows[-1]))
     columns = ["preset", "by hand, CPU-s/epoch", "latens", "x by hand", "loss by hand", "loss"]
     title = f"Presets beside loops by hand: {given.rows} rows, batches of {BATCH}, float32; target <= 1.1"

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from binarised_mnist import HELD_OUT, WARM, DynamicVAE, add_kind, asleep, dynamic, static, told
-from budget import Run, begun
+from budget import Run, begun, trained
 from common import begin, cpu_seconds, parser, table
 from torch import nn
 
@@ -74,18 +74,13 @@ def source_of(run: Run, folder: Path) -> tuple[Source, np.ndarray]:
     return (static if run.plan["data"] == "static" else dynamic)(folder)
 
 
-def trained(run: Run, folder: Path) -> tuple[VAE, float, str]:
-    """The estimator of a run, begun or not, the processor minutes it took, and from what it went on."""
-    plan, spent, since = planned(run), 0.0, ""
-    if run.plan.get("after"):
-        earlier = Run(Path(run.plan["after"]), {})
-        before, spent, since = trained(earlier, folder)
+def fit(run: Run, before: VAE | None, *, folder: Path) -> VAE:
+    """The estimator of a run, begun or not, which may go on from another."""
+    plan = planned(run)
+    if before is not None:
         plan |= {"before": before.model_, "objective": asleep(ELBO(), plan["sleep"], ELBO())}
         plan["learning_rate"] = Cosine(1e-3, 1e-5, 0.02)
-        since = f"{since}, after {before.n_iter_} epochs of the {earlier.plan['data']} set"
-    run.start = cpu_seconds()
-    fitted = run.fit(partial(make, **plan), source_of(run, folder)[0], run.plan["minutes"], 3000)
-    return fitted, spent + run.cpu_minutes, since
+    return run.fit(partial(make, **plan), source_of(run, folder)[0], run.plan["minutes"], 3000)
 
 
 @dataclass(frozen=True)
@@ -144,7 +139,8 @@ def main() -> None:
     run = Run(given.run or Path("runs") / f"gated-{given.kind}-{given.minutes:g}", plan)
     data, plan = run.plan["data"], planned(run)
     source, test = source_of(run, given.data)
-    fitted, spent, since = trained(run, given.data)
+    fitted, spent, earlier = trained(run, partial(fit, folder=given.data))
+    since = "".join(f", after {one.n_iter_} epochs of the {of.plan['data']} set" for of, one in earlier)
     what: list[object] = [data, f"`{plan['model']}`{told(plan['sleep'])}{since}", fitted.n_iter_, f"{spent:.1f}"]
     rows = [judged(fitted, test, given.rows, given.k, what)]
     if given.refit:

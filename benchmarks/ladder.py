@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from binarised_mnist import HELD_OUT, WARM, add_sleep, asleep, static, told
-from budget import Run, begun
+from budget import Run, begun, trained
 from common import begin, cpu_seconds, parser, table
 from torch import nn
 
@@ -50,17 +49,11 @@ def make(epochs: int, *, hierarchy: Hierarchy, sleep: float, before: nn.Module |
     )
 
 
-def trained(run: Run, source: Source) -> tuple[VAE, float, str]:
-    """The estimator of a run, begun or not, the processor minutes it took, and from what it went on."""
-    plan: dict[str, Any] = {"hierarchy": read(run.plan["hierarchy"]), "sleep": run.plan["sleep"]}
-    spent, since = 0.0, ""
-    if run.plan.get("after"):
-        earlier, spent, since = trained(Run(Path(run.plan["after"]), {}), source)
-        plan["before"] = earlier.model_
-        since = f"{since}, after {earlier.n_iter_} epochs"
-    run.start = cpu_seconds()
-    fitted = run.fit(partial(make, **plan), source, run.plan["minutes"], 3000)
-    return fitted, spent + run.cpu_minutes, since
+def fit(run: Run, before: VAE | None, *, source: Source) -> VAE:
+    """The estimator of a run, begun or not, which may go on from another."""
+    plan = {"hierarchy": read(run.plan["hierarchy"]), "sleep": run.plan["sleep"]}
+    plan["before"] = None if before is None else before.model_
+    return run.fit(partial(make, **plan), source, run.plan["minutes"], 3000)
 
 
 def by_level(model: VAE, rates: tuple[float, ...] | list[float] | None) -> str:
@@ -89,7 +82,8 @@ def main() -> None:
     run = Run(given.run or Path("runs") / f"ladder-{given.minutes:g}", plan)
     minutes, hierarchy, sleep = (run.plan[name] for name in ("minutes", "hierarchy", "sleep"))
     source, test = static(given.data)
-    model, spent, since = trained(run, source)
+    model, spent, earlier = trained(run, partial(fit, source=source))
+    since = "".join(f", after {one.n_iter_} epochs" for _, one in earlier)
     scoring = cpu_seconds()
     rows = test[np.linspace(0, len(test) - 1, given.rows).astype(int)]
     found = evaluate(model, rows, k=given.k)
