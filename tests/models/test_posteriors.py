@@ -10,7 +10,16 @@ import torch
 
 import latens
 from latens import VAE
-from latens.distributions import Family, MixtureOf, MultivariateNormal, Normal, PoincareNormal, VonMisesFisher, noise
+from latens.distributions import (
+    Delta,
+    Family,
+    MixtureOf,
+    MultivariateNormal,
+    Normal,
+    PoincareNormal,
+    VonMisesFisher,
+    noise,
+)
 from latens.models import (
     Conditional,
     CouplingFlow,
@@ -282,6 +291,13 @@ def test_points_of_a_sphere_are_no_rows():
         VAE(**ESTIMATORS, likelihood=VonMisesFisher()).fit(ROWS)
     with pytest.raises(InputError, match="2 numbers or more"):
         VAE(**ESTIMATORS | {"latents": 1}, posterior=VonMisesFisher(), prior=UniformSphere()).fit(ROWS)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_point_is_no_likelihood(missing):
+    rows = np.where(np.arange(len(ROWS))[:, None] % 5 == 0, np.nan, ROWS) if missing else ROWS
+    with pytest.raises(InputError, match="latents, which may be points without a density, as rows may not"):
+        VAE(**ESTIMATORS, likelihood=Delta()).fit(rows)
 
 
 SPREADS = {

@@ -165,7 +165,7 @@ class Family(Value, ABC):
 
     support = "real"
     """"real", "unit" ([0, 1]), "open unit", "binary", "counts", "classes" (0, 1, 2 ...), "lattice" (on [-1, 1]),
-    "sphere", "ball", "symbols" (of strings: 1, 2 ..., and 0 from the end on)."""
+    "sphere", "ball", "point" (no density), "symbols" (of strings: 1, 2 ..., and 0 from the end on)."""
 
     calibrated = False
     """Whether the shared parameters are set in closed form by ``calibrate`` instead of learned."""

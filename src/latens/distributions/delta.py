@@ -53,6 +53,8 @@ class Delta(Family):
         torch.Size([3, 1, 2])
     """
 
+    support = "point"
+
     def param_shape(self, event_shape: Shape) -> Shape:
         """One number an element."""
         return tuple(event_shape)

@@ -105,6 +105,7 @@ _SUPPORTS: dict[str, tuple[str, _Check]] = {
     "unit": ("values in [0, 1]", _in_unit),
     "sphere": ("points on a sphere, as latents may be and rows are not", lambda schema, family: False),
     "ball": ("points of a ball, as latents may be and rows are not", lambda schema, family: False),
+    "point": ("latents, which may be points without a density, as rows may not", lambda schema, family: False),
     "symbols": ("text, of no more symbols than it has", _has_symbols),
     "open unit": ("values in [0, 1]", _in_unit),
 }
