@@ -14,13 +14,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import hand_written as hand
+import hand_written_others as others
 import numpy as np
 import torch
-from common import begin, mnist, note, parser, table
+from common import begin, mnist, mnist_labels, note, parser, table
 from torch import Tensor
 
 from latens import presets
@@ -30,7 +32,8 @@ from latens.nn import MLP
 from latens.training import EpochEnd, Event
 
 BATCH = 128
-PAIRS: dict[str, tuple[type[hand.Plain], dict[str, Any]]] = {
+Kind = type[hand.Plain] | type[others.Density]
+PAIRS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "vae": (hand.Plain, {}),
     "beta_tcvae": (hand.TotalCorrelation, {}),
     "factor_vae": (hand.Factor, {}),
@@ -47,15 +50,40 @@ PAIRS: dict[str, tuple[type[hand.Plain], dict[str, Any]]] = {
     "wasserstein_autoencoder": (hand.Discrepancy, {}),
     "adversarial_autoencoder": (hand.Adversarial, {}),
     "regularised_autoencoder": (hand.Regularised, {}),
+    "ladder_vae": (others.Rungs, {}),
+    "m2": (others.PartlyLabelled, {}),
+    "masked_autoregressive_flow": (others.Autoregressive, {}),
+    "real_nvp": (others.Coupled, {}),
+    "neural_spline_flow": (others.Splines, {}),
 }
+LABELLED = 100
+COMMON = {
+    "latents": hand.L,
+    "likelihood": Bernoulli(),
+    "encoder": MLP((hand.WIDTH,)),
+    "decoder": MLP((hand.WIDTH,)),
+    "classifier": MLP((hand.WIDTH,)),
+    "network": MLP((others.HIDDEN, others.HIDDEN)),
+    "batch_size": BATCH,
+    "learning_rate": 1e-3,
+    "precision": "float32",
+    "patience": 0,
+    "validation_fraction": 0.0,
+    "random_state": 0,
+}
+OWN = {"latents", "encoder", "decoder"}
+"""Of these a hierarchy has its own."""
+
 Result = tuple[list[float], float]
 """Processor seconds of each epoch, and the mean loss of the last."""
 
 
-def by_hand(kind: type[hand.Plain], X: Tensor, epochs: int) -> Result:
+def by_hand(kind: Kind, rows: list[Tensor], epochs: int) -> Result:
     """Shuffled once an epoch, sliced."""
     torch.manual_seed(0)
-    model, times = kind(len(X)), []
+    n = len(rows[0])
+    model, times = kind(n), []
+    model.see(*rows)
     contesting = [] if model.critic is None else list(model.critic.parameters())
     own = [weight for weight in model.parameters() if not any(weight is other for other in contesting)]
     optimiser = torch.optim.AdamW(own, lr=1e-3, weight_decay=kind.decay, fused=True)
@@ -63,45 +91,50 @@ def by_hand(kind: type[hand.Plain], X: Tensor, epochs: int) -> Result:
     total = torch.zeros(())
     for _ in range(epochs):
         start, total = time.process_time(), torch.zeros(())
-        shuffled = X[torch.randperm(len(X))]
-        for i in range(0, len(X) - BATCH + 1, BATCH):
-            x = shuffled[i : i + BATCH]
+        order = torch.randperm(n)
+        shuffled = [part[order] for part in rows]
+        for i in range(0, n - BATCH + 1, BATCH):
+            x = [part[i : i + BATCH] for part in shuffled]
             optimiser.zero_grad()
-            loss = model(x)
+            loss = model(*x)
             loss.backward()
             optimiser.step()
             total += loss.detach()
             if other is not None:
                 other.zero_grad()
-                model.contest(x).backward()  # type: ignore[operator]
+                model.contest(*x).backward()  # type: ignore[operator,union-attr]
                 other.step()
         times.append(time.process_time() - start)
-    return times, total.item() / (len(X) // BATCH)
+    return times, total.item() / (n // BATCH)
 
 
-def ours(name: str, settings: dict[str, Any], X: Tensor, epochs: int) -> Result:
-    """The preset."""
-    estimator = getattr(presets, name)(**settings).set_params(
-        latents=hand.L,
-        likelihood=Bernoulli(),
-        encoder=MLP((hand.WIDTH,)),
-        decoder=MLP((hand.WIDTH,)),
-        epochs=epochs,
-        batch_size=BATCH,
-        learning_rate=1e-3,
-        precision="float32",
-        patience=0,
-        validation_fraction=0.0,
-        random_state=0,
-    )
+def ours(name: str, settings: dict[str, Any], rows: list[Tensor], epochs: int) -> Result:
+    """The preset, so far as it has what the loops have in common."""
+    own = getattr(presets, name)(**settings)
+    has = set(own.get_params(deep=False)) - (OWN if getattr(own, "hierarchy", None) else set())
+    own.set_params(epochs=epochs, **{key: value for key, value in COMMON.items() if key in has})
     times = [time.process_time()]
 
     def listen(event: Event) -> None:
         if isinstance(event, EpochEnd):
             times.append(time.process_time())
 
-    estimator._fit(estimator._source(X.numpy(), reset=True), listener=listen)
-    return list(np.diff(times)), estimator.history_.rows[-1]["loss"]
+    x, *known = (part.numpy() for part in rows)
+    y = np.where(known[0].any(1), known[0].argmax(1), -1) if known else None
+    own._fit(own._source(x, reset=True), y, listener=listen)
+    return list(np.diff(times)), own.history_.rows[-1]["loss"]
+
+
+def data(folder: Path, n: int) -> dict[str, list[Tensor]]:
+    """Binary pixels; the same, a few of them with a class as a unit vector; real numbers, which pixels add up to."""
+    rng = np.random.default_rng(0)
+    intensities = mnist(folder, "train")[:n].reshape(-1, 784) / 255
+    x = torch.from_numpy((rng.random(intensities.shape) < intensities).astype(np.float32))
+    known = torch.from_numpy(mnist_labels(folder, "train")[:n].astype(np.int64))
+    known = torch.nn.functional.one_hot(known, others.CLASSES).float()
+    known[LABELLED:] = 0
+    numbers = torch.from_numpy((intensities @ rng.standard_normal((784, others.D)) / 28).astype(np.float32))
+    return {"pixels": [x], "labelled": [x, known], "numbers": [numbers]}
 
 
 def main() -> None:
@@ -112,14 +145,13 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--only", nargs="*", default=list(PAIRS), help="names of presets")
     given = begin(options)
-    intensities = mnist(given.data, "train")[: given.rows].reshape(-1, 784) / 255
-    X = torch.from_numpy((np.random.default_rng(0).random(intensities.shape) < intensities).astype(np.float32))
+    tables = data(given.data, given.rows)
     rows = []
     for name in given.only:
         kind, settings = PAIRS[name]
         contenders: list[Callable[[], Result]] = [
-            partial(by_hand, kind, X, given.epochs),
-            partial(ours, name, settings, X, given.epochs),
+            partial(by_hand, kind, tables[kind.rows], given.epochs),
+            partial(ours, name, settings, tables[kind.rows], given.epochs),
         ]
         times: list[list[float]] = [[], []]
         losses = [0.0, 0.0]

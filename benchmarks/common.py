@@ -43,6 +43,16 @@ def mnist(folder: Path, part: str) -> np.ndarray:
     return source.take(np.arange(len(source)))
 
 
+def mnist_labels(folder: Path, part: str) -> np.ndarray:
+    """The digits that the images of "train" or "t10k" show, ``(n,)``."""
+    from latens.data import load
+
+    found = load(folder / "mnist" / f"{part}-images-idx3-ubyte.gz").labels
+    if found is None:
+        raise SystemExit(f"no labels beside {part}-images-idx3-ubyte.gz")
+    return np.asarray(found)
+
+
 def binarised(folder: Path) -> dict[str, np.ndarray]:
     """Statically binarised MNIST: "train", "valid" and "test", ``(n, 28, 28)`` zeros and ones."""
     packed = np.load(folder / "binarized_mnist" / "binarized_mnist.npz")

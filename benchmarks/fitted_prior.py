@@ -19,12 +19,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from common import begin, cpu_seconds, mnist, note, parser, table
+from common import begin, cpu_seconds, mnist, mnist_labels, note, parser, table
 from sklearn.decomposition import PCA
 from torch import nn
 
 from latens import VAE, AutoEncoder, Flow, GaussianMixture, KernelDensity, Parametric
-from latens.data import load
 from latens.density import DensityEstimator
 from latens.distributions import Normal
 from latens.metrics import frechet_distance
@@ -39,12 +38,6 @@ PRIORS: dict[str, DensityEstimator] = {
     "Flow(kind='coupling', epochs=30)": Flow(kind="coupling", epochs=30, random_state=0),
     "VAE(latents=16, epochs=60)": VAE(latents=16, epochs=60, encoder=MLP(), decoder=MLP(), random_state=0),
 }
-
-
-def digits(folder, part: str) -> np.ndarray:
-    """The labels of the images of "train" or "t10k"."""
-    source = load(folder / "mnist" / f"{part}-images-idx3-ubyte.gz")
-    return np.asarray(source.labels)
 
 
 def classifier(X: np.ndarray, y: np.ndarray, epochs: int) -> tuple[Features, nn.Module]:
@@ -82,9 +75,9 @@ def main() -> None:
     options.add_argument("--only", nargs="*", default=list(PRIORS), help="names of priors")
     given = begin(options)
     train, test = mnist(given.data, "train"), mnist(given.data, "t10k")
-    learned, whole = classifier(train, digits(given.data, "train"), given.classifier)
+    learned, whole = classifier(train, mnist_labels(given.data, "train"), given.classifier)
     with torch.no_grad():
-        right = (whole(pixels(test)).argmax(1).numpy() == digits(given.data, "t10k")).mean()
+        right = (whole(pixels(test)).argmax(1).numpy() == mnist_labels(given.data, "t10k")).mean()
     note(f"classifier: {right:.2%} of the test rows")
     pca = PCA(64, random_state=0).fit(pixels(train[::3]).numpy())
     maps: dict[str, Features] = {"classifier": learned, "PCA": lambda x: pca.transform(pixels(x).numpy())}

@@ -32,12 +32,15 @@ def log_standard(z: Tensor) -> Tensor:
 class Plain(nn.Module):
     """The variational autoencoder, and what the others take from it."""
 
-    says, reads, decay = 2 * L, L, 0.0
+    says, reads, decay, rows = 2 * L, L, 0.0, "pixels"
 
     def __init__(self, n: int) -> None:
         super().__init__()
         self.n, self.critic = n, None
         self.encoder, self.decoder = layers(784, WIDTH, self.says), layers(self.reads, WIDTH, 784)
+
+    def see(self, *rows: Tensor) -> None:
+        """What is taken from all rows at first: nothing."""
 
     def q(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Location and log-scale."""

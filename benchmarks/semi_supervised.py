@@ -16,23 +16,15 @@ from pathlib import Path
 import numpy as np
 from binarised_mnist import make as binarised
 from budget import Run
-from common import begin, mnist, note, parser, table
+from common import begin, mnist, mnist_labels, note, parser, table
 from sklearn.linear_model import LogisticRegression
 
 from latens import VAE, SemiSupervisedVAE
-from latens.data import ArraySource, load
+from latens.data import ArraySource
 from latens.neural.progress import ACTIVE
 from latens.nn import MLP
 
 ROWS, EACH = 50_000, 10
-
-
-def labels(folder: Path, part: str) -> np.ndarray:
-    """MNIST's labels of "train" or "t10k"."""
-    found = load(folder / "mnist" / f"{part}-images-idx3-ubyte.gz").labels
-    if found is None:
-        raise SystemExit(f"no labels beside {part}-images-idx3-ubyte.gz")
-    return found
 
 
 def model(epochs: int, alpha: float, width: int, latents: int) -> SemiSupervisedVAE:
@@ -59,8 +51,8 @@ def main() -> None:
     options.add_argument("--latents", type=int, default=50, help="of the semi-supervised model; with --codes a few do")
     options.add_argument("--width", type=int, default=256, help="units of each of two layers")
     given = begin(options)
-    X, y = (mnist(given.data, "train")[:ROWS] >= 128).astype(np.uint8), labels(given.data, "train")[:ROWS]
-    test, truth = (mnist(given.data, "t10k") >= 128).astype(np.uint8), labels(given.data, "t10k")
+    X, y = (mnist(given.data, "train")[:ROWS] >= 128).astype(np.uint8), mnist_labels(given.data, "train")[:ROWS]
+    test, truth = (mnist(given.data, "t10k") >= 128).astype(np.uint8), mnist_labels(given.data, "t10k")
     order = np.random.default_rng(0).permutation(ROWS)
     labelled = np.concatenate([order[y[order] == c][:EACH] for c in range(10)])
     some = np.full(ROWS, -1)

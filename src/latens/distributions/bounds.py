@@ -52,29 +52,34 @@ def within(x: Tensor, low: float, high: float) -> Tensor:
     return _Within.apply(x, low, high) if x.requires_grad and torch.is_grad_enabled() else x.clamp(low, high)
 
 
+def _tamed(r: Tensor) -> Tensor:
+    return r.clamp(max=0.0).add_(r.clamp(min=0.0).log1p_())
+
+
 class _Tame(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, r: Tensor) -> Tensor:
+    def forward(ctx: Any, r: Tensor, low: float, high: float) -> Tensor:
         ctx.save_for_backward(r)
-        return r.clamp(max=0.0).add_(r.clamp(min=0.0).log1p_())
+        ctx.bounds = low, high
+        return _tamed(r).clamp_(low, high)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (r,) = ctx.saved_tensors
-        return grad / (r.clamp(min=0.0) + 1.0)
+        return inward(grad, _tamed(r), *ctx.bounds) / (r.clamp(min=0.0) + 1.0), None, None
 
 
-def tame(r: Tensor) -> Tensor:
-    """log exp(r) below 0 and log(1 + r) above.
+def tame(r: Tensor, low: float, high: float) -> Tensor:
+    """log exp(r) below 0 and log(1 + r) above, :func:`bounded`.
 
     A scale that grows exponentially with what a network says grows out of hand within a few steps of training, and its
     divergence with its square; one that grows in proportion comes back.
 
     Example:
-        >>> tame(torch.tensor([-2.0, 0.0, 1.0])).exp()  # 1 / e^2, 1, 2
+        >>> tame(torch.tensor([-2.0, 0.0, 1.0]), -10.0, 10.0).exp()  # 1 / e^2, 1, 2
         tensor([0.1353, 1.0000, 2.0000])
     """
-    return _Tame.apply(r)
+    return _Tame.apply(r, low, high)
 
 
 def bounded(x: Tensor, low: Any, high: Any) -> Tensor:

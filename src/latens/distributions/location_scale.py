@@ -15,11 +15,17 @@ from latens.distributions import noise
 from latens.distributions.base import Distribution, Family, Shape
 from latens.distributions.bounds import bounded, parameters, tame, within
 from latens.distributions.elementwise import Elementwise, Univariate
+from latens.distributions.normals import (
+    FARTHEST,
+    HALF_LOG_TWO_PI,
+    divergence,
+    divergence_from_standard,
+    drawn,
+    log_normal,
+)
 from latens.utils.errors import InputError
 
-FARTHEST = 1e8
 LOG_SCALE = (-10.0, 10.0)
-HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 class LocationScale(Univariate):
@@ -64,30 +70,6 @@ class LocationScale(Univariate):
         return (x - self.loc) / self.scale
 
 
-class _LogNormal(torch.autograd.Function):
-    """log N(x; loc, exp(log_scale)^2), the location kept from infinity; a third of the passes of its parts."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
-        ctx.save_for_backward(x, loc, log_scale)
-        z = (x - loc.clamp(-FARTHEST, FARTHEST)).mul_(log_scale.neg().exp_())
-        return z.square_().mul_(-0.5).sub_(log_scale + HALF_LOG_TWO_PI)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        x, loc, log_scale = ctx.saved_tensors
-        rate = (-log_scale).exp()
-        z = (x - loc.clamp(-FARTHEST, FARTHEST)) * rate
-        steep = z * grad
-        to_x, to_loc, to_scale = ctx.needs_input_grad
-        slope = steep * rate if to_x or to_loc else None
-        return (
-            -slope.sum_to_size(x.shape) if to_x and slope is not None else None,
-            slope.sum_to_size(loc.shape) if to_loc and slope is not None else None,
-            (steep * z - grad).sum_to_size(log_scale.shape) if to_scale else None,
-        )
-
-
 class NormalElement(LocationScale):
     """N(x; loc, scale^2)."""
 
@@ -96,13 +78,18 @@ class NormalElement(LocationScale):
         """The scale."""
         return self.scale.expand_as(self.loc)
 
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:  # type: ignore[override]
+        """loc + scale e."""
+        e = self.noise((*sample_shape, *self.unbounded_loc.shape))
+        return drawn(self.unbounded_loc, self.log_scale, e)
+
     def noise(self, shape: Shape) -> Tensor:
         """Standard normal."""
-        return noise.normal(shape, self.loc)
+        return noise.normal(shape, self.unbounded_loc)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """-((x - loc) / scale)^2 / 2 - log scale - log(2 pi) / 2."""
-        return _LogNormal.apply(x, self.unbounded_loc, self.log_scale)
+        return log_normal(x, self.unbounded_loc, self.log_scale)
 
     def entropy(self) -> Tensor:
         """log scale + log(2 pi e) / 2."""
@@ -111,9 +98,7 @@ class NormalElement(LocationScale):
 
 @register_kl(NormalElement, NormalElement)
 def _kl_normals(q: NormalElement, p: NormalElement) -> Tensor:
-    log_ratio = q.log_scale - p.log_scale
-    ratio, apart = q.scale / p.scale, p.standardised(q.loc)
-    return (-0.5 - log_ratio).addcmul(ratio, ratio, value=0.5).addcmul(apart, apart, value=0.5)
+    return divergence(q.unbounded_loc, q.log_scale, p.unbounded_loc, p.log_scale)
 
 
 class StandardNormalElement(NormalElement):
@@ -137,23 +122,9 @@ def standard_normal(origin: Tensor) -> Distribution:
     return Elementwise(StandardNormalElement(origin), origin.ndim)
 
 
-class _DivergenceFromStandard(torch.autograd.Function):
-    """KL(N(loc, exp(log_scale)^2) || N(0, 1)); a third of the passes of its parts."""
-
-    @staticmethod
-    def forward(ctx: Any, loc: Tensor, log_scale: Tensor) -> Tensor:
-        ctx.save_for_backward(loc, log_scale)
-        return (log_scale * 2.0).expm1_().addcmul(loc, loc).mul_(0.5).sub_(log_scale)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        loc, log_scale = ctx.saved_tensors
-        return grad * loc, (grad * torch.expm1(log_scale * 2.0)).sum_to_size(log_scale.shape)
-
-
 @register_kl(NormalElement, StandardNormalElement)
 def _kl_standard(q: NormalElement, p: StandardNormalElement) -> Tensor:
-    return _DivergenceFromStandard.apply(q.loc, q.log_scale)
+    return divergence_from_standard(q.unbounded_loc, q.log_scale)
 
 
 class LaplaceElement(LocationScale):
@@ -300,7 +271,7 @@ class LocationScaleFamily(Family):
         raw = parameters(params, self.arity, event_shape)
         loc = raw[0] if offset is None else raw[0] + offset
         if self.scale == "element":
-            return Elementwise(self.element(loc, bounded(tame(raw[1]), *LOG_SCALE)), len(event_shape))
+            return Elementwise(self.element(loc, tame(raw[1], *LOG_SCALE)), len(event_shape))
         if not isinstance(self.scale, str):
             return Elementwise(self.element(loc, loc.new_full((), math.log(self.scale))), len(event_shape))
         if shared is not None:

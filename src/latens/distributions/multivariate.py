@@ -9,7 +9,7 @@ from torch import Size, Tensor
 
 from latens.distributions import noise
 from latens.distributions.base import Distribution, Family, Shape
-from latens.distributions.bounds import HALF, bounded, tame, within
+from latens.distributions.bounds import HALF, tame, within
 from latens.distributions.elementwise import Elementwise
 from latens.distributions.location_scale import FARTHEST, HALF_LOG_TWO_PI, LOG_SCALE, NormalElement
 from latens.utils.errors import InputError
@@ -157,7 +157,7 @@ class MultivariateNormal(Family):
         size = event_shape[0]
         loc, scale, follows = params.split([size, size, params.shape[-1] - 2 * size], -1)
         loc = within(loc if offset is None else loc + offset, -FARTHEST, FARTHEST)
-        return FullNormal(loc, bounded(tame(scale), *LOG_SCALE), _root(follows, size))
+        return FullNormal(loc, tame(scale, *LOG_SCALE), _root(follows, size))
 
 
 def _root(follows: Tensor, size: int) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Size, Tensor
 
 from latens.distributions import noise
 from latens.distributions.base import Distribution, Family, Shape, Space
-from latens.distributions.bounds import HALF, bounded, tame, within
+from latens.distributions.bounds import HALF, tame, within
 from latens.distributions.location_scale import FARTHEST, HALF_LOG_TWO_PI
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
@@ -187,5 +187,5 @@ class PoincareNormal(Family):
         far = _norm(way)
         centre = torch.tanh(0.5 * far / (1 + far / REACH)) / far * way
         widest = WIDEST - 0.5 * math.log(self.curvature)
-        log_scale = bounded(tame(scale), min(NARROWEST, NARROWEST + widest), widest)
+        log_scale = tame(scale, min(NARROWEST, NARROWEST + widest), widest)
         return BallNormal(centre, log_scale, self.curvature)
