@@ -20,8 +20,10 @@ LADDERS = {
     "one level, no block": (Ladder((3,), width=8, blocks=0), (5,), None),
     "dense, of images": (Ladder((3, 2), width=8), (2, 4, 3), None),
     "conditional": (Ladder((3, 2), width=8), (5,), (4,)),
+    "seen by more": (Ladder((3, 2), width=4, features=16), (5,), None),
     "odd images": (ConvLadder((1, 2), (6, 4), levels=2, patch=3), (3, 13, 7), None),
     "a row of pixels": (ConvLadder((1, 2, 1), (4, 4, 4)), (1, 1, 9), None),
+    "images seen by more": (ConvLadder((1, 2), (4, 6), levels=2, features=(8, 3)), (1, 6, 5), None),
     "conditional images": (ConvLadder((1, 2), (4, 6), residual=False, patch=1), (1, 6, 5), (4,)),
 }
 ROWS, SCALE = 6, 0.7
@@ -316,6 +318,8 @@ WRONG = {
     "no width": (lambda: Ladder(width=0), "width"),
     "activation": (lambda: Ladder(activation="silo"), "did you mean 'silu'"),
     "channels": (lambda: ConvLadder((1, 2), (8,)), "the same resolutions; got 2 and 1"),
+    "features": (lambda: ConvLadder((1, 2), (8, 8), features=(8,)), "features for the same resolutions; got 2 and 1"),
+    "no features": (lambda: Ladder(features=0), "features"),
     "vectors": (lambda: ConvLadder().shapes((4,)), r"expects images .* shape \(4,\). Use Ladder"),
 }
 

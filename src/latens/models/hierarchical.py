@@ -130,7 +130,9 @@ class Ladder(Hierarchy):
 
     Args:
         latents: the dimensions of z_1 .. z_L, from the data up.
-        width: units of the state, and of the features of x.
+        width: units of the state.
+        features: of x, as many as the state has units if None. What sees x may be larger than what makes it: an
+            encoder that learns asleep, ``Sleep()``, has all the rows that it can use.
         blocks: residual blocks a level, on the way up and on the way down.
         activation: inside the blocks.
         residual: whether q tells its difference to p (NVAE), or itself.
@@ -152,10 +154,13 @@ class Ladder(Hierarchy):
     blocks: int = 1
     activation: str = "silu"
     residual: bool = True
+    features: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive("width", self.width, integer=True)
+        if self.features is not None:
+            check_positive("features", self.features, integer=True)
 
     def shapes(self, event_shape: Shape) -> tuple[Shape, ...]:
         """Vectors."""
@@ -169,14 +174,14 @@ class Ladder(Hierarchy):
     def build(self, site: Site) -> TopDown:
         """Linear layers."""
         width, depth, x_shape = self.width, len(self.latents), site.context_shape or ()
-        view = view_of(site)
-        first = [nn.Flatten(), nn.Linear(prod(x_shape if view is None else view.shape), width)]
-        stages = [nn.Sequential(*first * (not i), *self._blocks(nn.Linear, width, depth)) for i in range(depth)]
+        view, seen = view_of(site), self.features or width
+        first = [nn.Flatten(), nn.Linear(prod(x_shape if view is None else view.shape), seen)]
+        stages = [nn.Sequential(*first * (not i), *self._blocks(nn.Linear, seen, depth)) for i in range(depth)]
         levels = []
         for i, shape in zip(reversed(range(depth)), self.shapes(x_shape)):
             blocks, top = self._blocks(nn.Linear, width, depth), i == depth - 1
             manner = self.activation, self.residual, top, (3 / depth) ** 0.5
-            levels.append((i, Level(nn.Linear, width, shape, *manner, nn.Identity(), blocks)))
+            levels.append((i, Level(nn.Linear, width, seen, shape, *manner, nn.Identity(), blocks)))
         head = [
             activation(self.activation),
             nn.Linear(width, prod(site.event_shape)),
@@ -194,7 +199,8 @@ class ConvLadder(Hierarchy):
 
     Args:
         latents: the channels of z at each resolution, from the finest.
-        channels: of the state and of the features of x at each resolution.
+        channels: of the state at each resolution.
+        features: channels of what is seen of x at each resolution, those of the state if None; see :class:`Ladder`.
         levels: choices at each resolution.
         blocks: residual blocks a level, on the way up (for each resolution) and on the way down.
         activation: inside the blocks.
@@ -218,17 +224,21 @@ class ConvLadder(Hierarchy):
     activation: str = "silu"
     patch: int = 2
     residual: bool = True
+    features: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "channels", whole_numbers(self, "channels", self.channels))
+        if self.features is not None:
+            object.__setattr__(self, "features", whole_numbers(self, "features", self.features))
         check_positive("levels", self.levels, integer=True)
         check_positive("patch", self.patch, integer=True)
-        if len(self.latents) != len(self.channels):
-            raise InputError(
-                f"ConvLadder expects latents and channels for the same resolutions; got {len(self.latents)} and "
-                f"{len(self.channels)}."
-            )
+        for name, values in (("channels", self.channels), ("features", self.features or self.channels)):
+            if len(values) != len(self.latents):
+                raise InputError(
+                    f"ConvLadder expects latents and {name} for the same resolutions; got {len(self.latents)} and "
+                    f"{len(values)}."
+                )
 
     @property
     def network(self) -> Conv:
@@ -252,10 +262,10 @@ class ConvLadder(Hierarchy):
         """3 x 3 convolutions."""
         x_shape = site.context_shape or ()
         sizes = self._sizes(x_shape)
-        ins, strides, depth = (x_shape[0], *self.channels), self.network.strides, len(self.channels) * self.levels
+        seen, strides, depth = self.features or self.channels, self.network.strides, len(self.channels) * self.levels
         stages = [
-            nn.Sequential(descent(ins[i], width, strides[i]), *self._blocks(convolution, width, depth))
-            for i, width in enumerate(self.channels)
+            nn.Sequential(descent(below, width, stride), *self._blocks(convolution, width, depth))
+            for below, width, stride in zip((x_shape[0], *seen), seen, strides)
         ]
         levels = []
         for n, shape in enumerate(self.shapes(x_shape)):
@@ -263,7 +273,7 @@ class ConvLadder(Hierarchy):
             rise = self._rise(i, sizes[i + 1]) if n and n % self.levels == 0 else nn.Identity()
             width, manner = self.channels[i], (self.activation, self.residual, n == 0, (3 / depth) ** 0.5)
             blocks = self._blocks(convolution, width, depth)
-            levels.append((i, Level(convolution, width, shape, *manner, rise, blocks)))
+            levels.append((i, Level(convolution, width, seen[i], shape, *manner, rise, blocks)))
         climb = Climb(self.channels[0], site.event_shape[0], self.patch, sizes[0])
         head = nn.Sequential(activation(self.activation), climb)
         constant = (self.channels[-1], *sizes[-1])

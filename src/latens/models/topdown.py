@@ -24,6 +24,7 @@ class Level(nn.Module):
     Args:
         layer: makes the maps between states.
         width: channels of the state.
+        features: channels of what is seen of x.
         shape: of z.
         name: of the activation.
         residual: whether the network of q tells its difference to p.
@@ -37,6 +38,7 @@ class Level(nn.Module):
         self,
         layer: Layer,
         width: int,
+        features: int,
         shape: Shape,
         name: str,
         residual: bool,
@@ -50,7 +52,7 @@ class Level(nn.Module):
         self.shape, self.residual = shape, residual
         self.rise, self.activation = rise, activation(name)
         self.prior = FixedNormal(shape) if top else started(layer(width, numbers))
-        self.own, self.seen = layer(width, width), layer(width, width)
+        self.own, self.seen = layer(width, width), layer(features, width)
         self.posterior = started(layer(width, numbers))
         self.merge = started(layer(shape[0], width), gain)
         self.blocks = nn.Sequential(*blocks)
