@@ -1,5 +1,6 @@
 """Networks: any size in, any size out, and no element cut off from another."""
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from latens.models import ConvLadder, Ladder
 from latens.nn import MLP, Conv, Site, View
 from latens.nn.activation import ACTIVATIONS
+from latens.nn.residual import Residual
 from latens.utils.errors import InputError
 
 SHAPES = [(1, 1, 1), (1, 1, 17), (3, 2, 3), (1, 5, 5), (2, 7, 13), (3, 8, 8), (4, 13, 7), (1, 19, 4), (1, 28, 28)]
@@ -209,6 +212,34 @@ def test_dropout_keeps_the_mean_of_a_linear_map_and_is_for_training_alone():
     assert ((drawn.mean(0) - expected).abs() < 4 * (variance / 20_000).sqrt()).all()
     torch.testing.assert_close(drawn.var(0), variance, rtol=0.06, atol=0)
     torch.testing.assert_close(network.eval()(x)[0], expected + network[1].bias)
+
+
+def test_dropout_in_a_block_keeps_the_mean_of_what_it_adds():
+    torch.manual_seed(6)
+    block = Residual(nn.Linear, 300, "silu", gain=1.0, dropout=0.25)
+    x = torch.randn(1, 300)
+    drawn = block(x.expand(20_000, -1))
+    expected = block.eval()(x)[0]
+    assert ((drawn.mean(0) - expected).abs() < 4.5 * (drawn.var(0) / 20_000).sqrt()).all()
+    assert (drawn.var(0) > 1e-4).all()
+
+
+@pytest.mark.parametrize(
+    ("spec", "site"),
+    [
+        (Conv((4, 8), dropout=0.1), Site((3,), (1, 8, 8))),
+        (Conv((4, 8), dropout=0.1), Site((1, 8, 8), (3,))),
+        (Ladder((3, 2), width=8, dropout=0.1), Site((5,), (5,))),
+        (ConvLadder((1, 1), (4, 8), dropout=0.1), Site((1, 8, 8), (1, 8, 8))),
+    ],
+    ids=str,
+)
+def test_every_block_of_a_network_drops(spec, site):
+    blocks = [part for part in spec.build(site).modules() if isinstance(part, Residual)]
+    assert blocks
+    assert all(block.dropped[0].p == 0.1 for block in blocks)
+    with pytest.raises(InputError, match="expects 0 <= dropout < 1; got 1"):
+        replace(spec, dropout=1)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ FITS = {
     "mixtures": (IMAGES, {"likelihood": MixtureOf(DiscretizedLogistic(), 2)}),
     "ladder": (BITS, LADDER),
     "ladder, importance weighted": (BITS, LADDER | {"objective": ImportanceWeighted(3)}),
+    "ladder that drops": (IMAGES, LADDER | {"hierarchy": ConvLadder((1, 1), (4, 4), dropout=0.2)}),
     "ladder of images": (IMAGES, LADDER | {"hierarchy": ConvLadder((1, 1), (4, 4))}),
     "dropout, batch norm": (TABLE, {"encoder": nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.2))}),
 }

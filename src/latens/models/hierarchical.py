@@ -30,6 +30,7 @@ from latens.models.topdown import Level, TopDown
 from latens.nn import MLP, Conv, Site, Spec, view_of
 from latens.nn.activation import activation
 from latens.nn.conv import Climb, Size, descent, pyramid
+from latens.nn.mlp import check_dropout
 from latens.nn.residual import Layer, Residual, convolution
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
@@ -75,9 +76,11 @@ class Hierarchy(Spec):
     blocks: int
     activation: str
     residual: bool
+    dropout: float
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "latents", whole_numbers(self, "latents", self.latents))
+        check_dropout(self, self.dropout)
         check_positive("blocks", self.blocks, integer=True, zero=True)
         activation(self.activation)
 
@@ -106,7 +109,7 @@ class Hierarchy(Spec):
 
     def _blocks(self, layer: Layer, width: int, levels: int) -> list[Residual]:
         gain = (levels * max(1, self.blocks)) ** -0.5
-        return [Residual(layer, width, self.activation, gain) for _ in range(self.blocks)]
+        return [Residual(layer, width, self.activation, gain, self.dropout) for _ in range(self.blocks)]
 
 
 def whole_numbers(spec: Spec, name: str, values: Sequence[int]) -> tuple[int, ...]:
@@ -133,6 +136,7 @@ class Ladder(Hierarchy):
         width: units of the state.
         features: of x, as many as the state has units if None. What sees x may be larger than what makes it: an
             encoder that learns asleep, ``Sleep()``, has all the rows that it can use.
+        dropout: in training, the probability that a number within a block is 0, on both ways.
         blocks: residual blocks a level, on the way up and on the way down.
         activation: inside the blocks.
         residual: whether q tells its difference to p (NVAE), or itself.
@@ -155,6 +159,7 @@ class Ladder(Hierarchy):
     activation: str = "silu"
     residual: bool = True
     features: int | None = None
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -201,6 +206,7 @@ class ConvLadder(Hierarchy):
         latents: the channels of z at each resolution, from the finest.
         channels: of the state at each resolution.
         features: channels of what is seen of x at each resolution, those of the state if None; see :class:`Ladder`.
+        dropout: in training, the probability that a number within a block is 0, on both ways.
         levels: choices at each resolution.
         blocks: residual blocks a level, on the way up (for each resolution) and on the way down.
         activation: inside the blocks.
@@ -225,6 +231,7 @@ class ConvLadder(Hierarchy):
     patch: int = 2
     residual: bool = True
     features: tuple[int, ...] | None = None
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

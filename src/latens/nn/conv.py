@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from latens.nn.activation import activation
 from latens.nn.base import Shape, Site, Spec
+from latens.nn.mlp import check_dropout
 from latens.nn.residual import CONVOLUTIONS, Residual, convolution
 from latens.utils.errors import InputError
 
@@ -39,6 +40,7 @@ class Conv(Spec):
         patch: how many times fewer places the first level has, along each axis. The time of a step is nearly all spent
             on the finest level.
         hidden: units of the layer between the coarsest level and the vector; 0 for none.
+        dropout: in training, the probability that a number within a block is 0; see :class:`~latens.nn.MLP`.
 
     Raises:
         InputError: neither side of the site is an image ``(C, H, W)`` or a signal ``(C, T)``, or both are and neither
@@ -63,6 +65,7 @@ class Conv(Spec):
     activation: str = "silu"
     patch: int = 4
     hidden: int = 256
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", tuple(self.channels))
@@ -74,6 +77,7 @@ class Conv(Spec):
                 f"hidden={self.hidden}."
             )
         activation(self.activation)
+        check_dropout(self, self.dropout)
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -148,6 +152,11 @@ def _contiguous(h: Tensor) -> Tensor:
     return h.contiguous(memory_format=torch.channels_last) if h.ndim == 4 else h.contiguous()
 
 
+def _blocks(spec: Conv, channels: int, axes: int) -> list[Residual]:
+    layer = partial(convolution, axes=axes)
+    return [Residual(layer, channels, spec.activation, dropout=spec.dropout) for _ in range(spec.blocks)]
+
+
 class _Encoder(nn.Module):
     def __init__(self, spec: Conv, data: Shape, out: Shape) -> None:
         super().__init__()
@@ -155,7 +164,7 @@ class _Encoder(nn.Module):
         levels: list[nn.Module] = []
         for a, b, stride in zip(ins, spec.channels, spec.strides):
             levels.append(descent(a, b, stride, axes))
-            levels += [Residual(partial(convolution, axes=axes), b, spec.activation) for _ in range(spec.blocks)]
+            levels += _blocks(spec, b, axes)
         self.levels = _laid_out(nn.Sequential(*levels, activation(spec.activation)), axes)
         coarsest = (spec.channels[-1], *pyramid(data[1:], spec.strides)[-1])
         self.out, self.to_map = out, len(out) == len(data)
@@ -196,10 +205,9 @@ class _Decoder(nn.Module):
 
 def _rising(spec: Conv, finer: Sequence[Size], outs: int) -> list[nn.Module]:
     modules: list[nn.Module] = []
-    layer = partial(convolution, axes=len(finer[0]))
     for level in reversed(range(len(spec.channels))):
         channels = spec.channels[level]
-        modules += [Residual(layer, channels, spec.activation) for _ in range(spec.blocks)]
+        modules += _blocks(spec, channels, len(finer[0]))
         modules.append(activation(spec.activation))
         above = spec.channels[level - 1] if level else outs
         modules.append(Climb(channels, above, spec.strides[level], finer[level]))

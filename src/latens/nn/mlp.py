@@ -42,8 +42,7 @@ class MLP(Spec):
         if not all(isinstance(w, int) and w > 0 for w in self.widths):
             raise InputError(f"MLP expects positive whole numbers of units; got widths={self.widths}.")
         unit(self.activation)
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"MLP expects 0 <= dropout < 1; got {self.dropout!r}.")
+        check_dropout(self, self.dropout)
 
     def build(self, site: Site) -> nn.Module:
         """Layers ``prod(context_shape) -> widths -> prod(event_shape)``."""
@@ -56,6 +55,16 @@ class MLP(Spec):
         if len(site.event_shape) != 1:
             layers.append(nn.Unflatten(1, site.event_shape))
         return nn.Sequential(*layers)
+
+
+def check_dropout(spec: Spec, dropout: float) -> None:
+    """Refuses what is no probability below 1.
+
+    Raises:
+        InputError: naming the network.
+    """
+    if not 0 <= dropout < 1:
+        raise InputError(f"{type(spec).__name__} expects 0 <= dropout < 1; got {dropout!r}.")
 
 
 def dropped(probability: float) -> list[nn.Module]:

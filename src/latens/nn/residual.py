@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from latens.nn.activation import activation
+from latens.nn.mlp import dropped
 
 Layer = Callable[[int, int], nn.Module]
 """(channels in, channels out) -> a linear map with ``weight`` and ``bias``."""
@@ -34,7 +35,8 @@ class Residual(nn.Module):
     """x + W2 a(W1 a(x / |x|)), |x| the root mean square, W2 at ``gain`` times its usual scale.
 
     What a block adds does not grow with what comes in: without that, one wide step of the weights makes the numbers
-    grow from block to block, until nothing is finite. ``gain`` is how far the untrained block is from the identity.
+    grow from block to block, until nothing is finite. ``gain`` is how far the untrained block is from the identity,
+    ``dropout`` the probability that a number W2 reads is 0 in training.
 
     Reference: Zhang and Sennrich, *Root mean square layer normalization*, 2019.
 
@@ -44,15 +46,15 @@ class Residual(nn.Module):
         True
     """
 
-    def __init__(self, layer: Layer, channels: int, name: str, gain: float = 0.0) -> None:
+    def __init__(self, layer: Layer, channels: int, name: str, gain: float = 0.0, dropout: float = 0.0) -> None:
         super().__init__()
-        self.activation = activation(name)
+        self.activation, self.dropped = activation(name), nn.Sequential(*dropped(dropout))
         self.first = layer(channels, channels)
         self.last = started(layer(channels, channels), gain)
 
     def forward(self, x: Tensor) -> Tensor:
         """In the shape that came."""
-        return x + self.last(self.activation(self.first(self.activation(normed(x)))))
+        return x + self.last(self.dropped(self.activation(self.first(self.activation(normed(x))))))
 
 
 def normed(x: Tensor) -> Tensor:
