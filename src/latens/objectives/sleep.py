@@ -63,7 +63,8 @@ class Sleep(Objective):
     objective is the ELBO, the posterior minimises E_{x ~ p(x)}[KL(q(z | x) || p(z | x))]; where it is :class:`EUBO`,
     E_{x ~ p(x)}[KL(p(z | x) || q(z | x))].
 
-    A term of training alone: of held-out rows it is zero.
+    A term of training alone: of held-out rows it is zero. Leave it out where the prior is made of posteriors, as
+    ``VampPrior`` and ``ExemplarPrior`` are: what the posterior learns asleep moves p(x, z) too.
 
     Args:
         objective: of the examples made up; any whose terms have no critic.
