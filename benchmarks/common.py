@@ -11,8 +11,12 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from latens.data import Source
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent / "shared" / "data"
@@ -37,20 +41,23 @@ def begin(options: argparse.ArgumentParser) -> argparse.Namespace:
 
 def mnist(folder: Path, part: str) -> np.ndarray:
     """MNIST's images of "train" or "t10k", ``(n, 28, 28)`` bytes."""
-    from latens.data import load
-
-    source = load(folder / "mnist" / f"{part}-images-idx3-ubyte.gz")
+    source = mnist_source(folder, part)
     return source.take(np.arange(len(source)))
 
 
 def mnist_labels(folder: Path, part: str) -> np.ndarray:
     """The digits that the images of "train" or "t10k" show, ``(n,)``."""
-    from latens.data import load
-
-    found = load(folder / "mnist" / f"{part}-images-idx3-ubyte.gz").labels
+    found = mnist_source(folder, part).labels
     if found is None:
         raise SystemExit(f"no labels beside {part}-images-idx3-ubyte.gz")
     return np.asarray(found)
+
+
+def mnist_source(folder: Path, part: str) -> Source:
+    """The images of "train" or "t10k", with their labels where these are there."""
+    from latens.data import load
+
+    return load(folder / "mnist" / f"{part}-images-idx3-ubyte.gz")
 
 
 def binarised(folder: Path) -> dict[str, np.ndarray]:

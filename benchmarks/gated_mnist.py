@@ -136,7 +136,9 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=1000, help="test rows, evenly spaced")
     given = begin(options)
     plan = {"data": given.kind, "minutes": given.minutes, "model": given.model, "sleep": given.sleep}
-    plan |= {"after": str(given.after or "")} | ({"epochs": given.epochs} if given.epochs else {})
+    plan["after"] = str(given.after or "")
+    if given.epochs:
+        plan["epochs"] = given.epochs
     run = Run(given.run or Path("runs") / f"gated-{given.kind}-{given.minutes:g}", plan)
     data, plan = run.plan["data"], planned(run)
     source, test = source_of(run, given.data)

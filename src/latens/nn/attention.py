@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from latens.nn.base import Site
-from latens.nn.sequences import Decoder, Encoder, Output, SequenceNetwork, check_dropout
+from latens.nn.sequences import Decoder, Encoder, Output, SequenceNetwork, check_word_dropout
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
 
@@ -44,7 +44,7 @@ class Transformer(SequenceNetwork):
             check_positive(name, getattr(self, name), integer=True)
         if self.width % self.heads:
             raise InputError(f"Transformer expects heads that divide its width; got {self.heads} of {self.width}.")
-        check_dropout(self)
+        check_word_dropout(self)
 
     def build(self, site: Site) -> nn.Module:
         """The encoder."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from latens.nn.base import Site
-from latens.nn.sequences import Decoder, Encoder, Output, SequenceNetwork, check_dropout
+from latens.nn.sequences import Decoder, Encoder, Output, SequenceNetwork, check_word_dropout
 from latens.utils.validation import check_positive
 
 
@@ -43,7 +43,7 @@ class GRU(SequenceNetwork):
     def __post_init__(self) -> None:
         check_positive("hidden", self.hidden, integer=True)
         check_positive("embedding", self.embedding, integer=True)
-        check_dropout(self)
+        check_word_dropout(self)
 
     def build(self, site: Site) -> nn.Module:
         """The encoder."""

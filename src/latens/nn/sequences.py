@@ -206,7 +206,7 @@ class SequenceNetwork(Spec, ABC):
         return site.symbols
 
 
-def check_dropout(spec: SequenceNetwork) -> None:
+def check_word_dropout(spec: SequenceNetwork) -> None:
     """Refuses a share of symbols left out that is none."""
     check_positive("word_dropout", spec.word_dropout, zero=True)
     if spec.word_dropout >= 1:
