@@ -24,6 +24,7 @@ LADDERS = {
     "odd images": (ConvLadder((1, 2), (6, 4), levels=2, patch=3), (3, 13, 7), None),
     "a row of pixels": (ConvLadder((1, 2, 1), (4, 4, 4)), (1, 1, 9), None),
     "images seen by more": (ConvLadder((1, 2), (4, 6), levels=2, features=(8, 3)), (1, 6, 5), None),
+    "a bottleneck": (ConvLadder((1, 2), (4, 6), bottleneck=2), (1, 6, 5), None),
     "conditional images": (ConvLadder((1, 2), (4, 6), residual=False, patch=1), (1, 6, 5), (4,)),
 }
 ROWS, SCALE = 6, 0.7
@@ -320,6 +321,7 @@ WRONG = {
     "channels": (lambda: ConvLadder((1, 2), (8,)), "the same resolutions; got 2 and 1"),
     "features": (lambda: ConvLadder((1, 2), (8, 8), features=(8,)), "features for the same resolutions; got 2 and 1"),
     "no features": (lambda: Ladder(features=0), "features"),
+    "no bottleneck": (lambda: ConvLadder(bottleneck=0), "bottleneck"),
     "vectors": (lambda: ConvLadder().shapes((4,)), r"expects images .* shape \(4,\). Use Ladder"),
 }
 

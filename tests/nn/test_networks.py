@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from latens.models import ConvLadder, Ladder
 from latens.nn import MLP, Conv, Site, View
 from latens.nn.activation import ACTIVATIONS
-from latens.nn.residual import Residual
+from latens.nn.residual import Residual, convolution
 from latens.utils.errors import InputError
 
 SHAPES = [(1, 1, 1), (1, 1, 17), (3, 2, 3), (1, 5, 5), (2, 7, 13), (3, 8, 8), (4, 13, 7), (1, 19, 4), (1, 28, 28)]
@@ -222,6 +223,19 @@ def test_dropout_in_a_block_keeps_the_mean_of_what_it_adds():
     expected = block.eval()(x)[0]
     assert ((drawn.mean(0) - expected).abs() < 4.5 * (drawn.var(0) / 20_000).sqrt()).all()
     assert (drawn.var(0) > 1e-4).all()
+
+
+def test_a_bottleneck_is_four_maps_of_which_the_inner_two_see_neighbours():
+    torch.manual_seed(0)
+    block, x = Residual(convolution, 6, "tanh", gain=1.0, bottleneck=3), torch.randn(4, 6, 5, 7)
+    weights = [(p.weight, p.bias) for p in block.modules() if isinstance(p, nn.Conv2d)]
+    assert [tuple(w.shape) for w, _ in weights] == [(2, 6, 1, 1), (2, 2, 3, 3), (2, 2, 3, 3), (6, 2, 1, 1)]
+    h = x / (x.square().mean((1, 2, 3), keepdim=True) + 0.01).sqrt()
+    for weight, bias in weights:
+        patches = F.unfold(torch.tanh(h), weight.shape[-1], padding=weight.shape[-1] // 2)
+        h = (weight.flatten(1) @ patches + bias[:, None]).unflatten(2, (5, 7))
+    torch.testing.assert_close(block(x), x + h)
+    assert (Residual(convolution, 6, "tanh", bottleneck=3)(x) == x).all()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,9 @@ CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d}
 """By the number of axes that have neighbours: 1 for signals, 2 for images."""
 
 
-def convolution(ins: int, outs: int, axes: int = 2) -> nn.Module:
-    """A convolution of width 3 that keeps every size."""
-    return CONVOLUTIONS[axes](ins, outs, 3, padding=1)
+def convolution(ins: int, outs: int, axes: int = 2, width: int = 3) -> nn.Module:
+    """A convolution of an odd width that keeps every size."""
+    return CONVOLUTIONS[axes](ins, outs, width, padding=width // 2)
 
 
 @torch.no_grad()
@@ -38,7 +39,11 @@ class Residual(nn.Module):
     grow from block to block, until nothing is finite. ``gain`` is how far the untrained block is from the identity,
     ``dropout`` the probability that a number W2 reads is 0 in training.
 
-    Reference: Zhang and Sennrich, *Root mean square layer normalization*, 2019.
+    With a ``bottleneck``, of convolutions alone, there are so many times fewer channels inside the block: W1 is three
+    maps, of which the last two see neighbours, and W2 sees none. At 2 that is less than a third of the weights.
+
+    Reference: Zhang and Sennrich, *Root mean square layer normalization*, 2019; He et al., *Deep residual learning for
+    image recognition*, 2016 (the bottleneck).
 
     Example:
         >>> x = torch.randn(5, 8)
@@ -46,11 +51,24 @@ class Residual(nn.Module):
         True
     """
 
-    def __init__(self, layer: Layer, channels: int, name: str, gain: float = 0.0, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        channels: int,
+        name: str,
+        gain: float = 0.0,
+        dropout: float = 0.0,
+        bottleneck: int = 1,
+    ) -> None:
         super().__init__()
         self.activation, self.dropped = activation(name), nn.Sequential(*dropped(dropout))
-        self.first = layer(channels, channels)
-        self.last = started(layer(channels, channels), gain)
+        if bottleneck == 1:
+            self.first, last = layer(channels, channels), layer(channels, channels)
+        else:
+            inside, place = max(1, channels // bottleneck), partial(layer, width=1)
+            between = activation(name), layer(inside, inside), activation(name), layer(inside, inside)
+            self.first, last = nn.Sequential(place(channels, inside), *between), place(inside, channels)
+        self.last = started(last, gain)
 
     def forward(self, x: Tensor) -> Tensor:
         """In the shape that came."""
