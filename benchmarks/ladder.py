@@ -66,6 +66,7 @@ def main() -> None:
     """Trains, scores, prints."""
     options = parser(__doc__ or "")
     options.add_argument("--minutes", type=float, default=40, help="of 2 cores")
+    options.add_argument("--epochs", type=int, help="in place of those that the minutes pay for")
     add_sleep(options)
     options.add_argument("--after", type=Path, help="a finished run, from whose weights to go on")
     options.add_argument("--hierarchy", default=THREE, help="as written in Python")
@@ -79,6 +80,8 @@ def main() -> None:
         "sleep": given.sleep,
         "after": str(given.after or ""),
     }
+    if given.epochs:
+        plan["epochs"] = given.epochs
     run = Run(given.run or Path("runs") / f"ladder-{given.minutes:g}", plan)
     minutes, hierarchy, sleep = (run.plan[name] for name in ("minutes", "hierarchy", "sleep"))
     source, test = static(given.data)
