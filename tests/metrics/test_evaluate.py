@@ -14,6 +14,7 @@ from latens import VAE, AutoEncoder, Flow
 from latens.data import load
 from latens.distributions import DiscretizedLogistic, MixtureOf, Normal, StudentT
 from latens.metrics import Evaluation, evaluate
+from latens.models import InverseAutoregressiveFlow
 from latens.neural.scoring import draws
 from latens.nn import MLP
 from latens.utils.errors import InputError
@@ -104,6 +105,23 @@ def test_the_information_is_that_of_the_mixture_of_posteriors(figures, posterior
     spread = np.std(estimates)
     assert figures.mutual_information == pytest.approx(np.mean(estimates), abs=5 * spread)
     assert 0.5 < figures.mutual_information < min(math.log(300), figures.rate)
+
+
+def test_the_information_of_a_flow_is_that_of_fewer_posteriors(figures):
+    """Each pair of a row and a posterior takes an inverse."""
+    flow = InverseAutoregressiveFlow(Normal("element"), transforms=2, network=MLP((8,)))
+    vae = VAE(latents=3, likelihood=Normal("shared"), posterior=flow, **SMALL).fit(TABLE)
+    found = evaluate(vae, TABLE, k=2)
+    assert (figures.mixture, found.mixture) == (300, 500)
+    torch.manual_seed(0)
+    x, n = vae.units_(torch.from_numpy(TABLE[np.linspace(0, 599, 500).astype(int)])), 500
+    estimates = []
+    with torch.no_grad():
+        for _ in range(8):
+            z = vae.model_.posterior(x).rsample()
+            log_q = vae.model_.posterior(x.repeat(n, 1)).log_prob(z.repeat_interleave(n, 0)).view(n, n).double()
+            estimates.append((log_q.diagonal() - log_q.logsumexp(1)).mean().item() + math.log(n))
+    assert found.mutual_information == pytest.approx(np.mean(estimates), abs=5 * np.std(estimates))
 
 
 def test_the_information_of_two_rows_far_apart_is_one_bit():

@@ -11,7 +11,6 @@ import torch
 from latens.cli.screen import Line
 from latens.data import Schema
 from latens.density import DensityEstimator
-from latens.metrics.evaluate import MIXTURE
 from latens.neural import AutoEncoder, LatentDensity, NeuralDensity
 from latens.neural.progress import duration, roughly
 from latens.neural.saving import portable
@@ -124,20 +123,19 @@ def forecast(seconds: float, kind: str, device: str = "cpu") -> str:
     return f"{line}; shorter with --epochs N or fewer {'images' if kind == 'image' else 'examples'}"
 
 
-def most_information(n: int) -> str:
-    """The bound of what n examples can show of the information between x and z.
+def most_information(mixture: int) -> str:
+    """The bound of what so many examples can show of the information between x and z.
 
     >>> most_information(180)
     'at most log 180 = 5.19'
     """
-    mixed = min(n, MIXTURE)
-    return f"at most log {mixed:,} = {math.log(mixed):.2f}"
+    return f"at most log {mixture:,} = {math.log(mixture):.2f}"
 
 
 def figure_lines(figures: dict[str, Any], of: str) -> list[Line]:
     """The figures that exist, with their units."""
     latents = len(figures.get("rate_per_dimension") or [])
-    error, n = figures.get("standard_error"), figures.get("n")
+    error, mixed = figures.get("standard_error"), figures.get("mixture")
     k, count, of_data = figures.get("k"), figures.get("effective_draws"), f"{figures.get('measure')} of {of}"
     drawn = f"k = {k}{f', effectively {count:.0f}' if count else ''}; " if k else ""
     scored = f"log p(x | its {figures['given']})" if figures.get("given") else "log p(x)"
@@ -153,7 +151,7 @@ def figure_lines(figures: dict[str, Any], of: str) -> list[Line]:
         (
             "mutual_information",
             "mutual information",
-            "{:.2f} nats between x and z" + (f" ({most_information(n)})" if n else ""),
+            "{:.2f} nats between x and z" + (f" ({most_information(mixed)})" if mixed else ""),
         ),
         ("reconstruction_error", "reconstruction", "{:.4g} mean squared error, squared units of the data"),
         ("wrong_symbols", "reconstruction", "{:.1%} of places hold another symbol"),

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from latens.data import Schema, Source, Subset
-from latens.distributions import Distribution, Multinomial, counted
+from latens.distributions import Distribution, Multinomial, Transformed, counted
 from latens.distributions.totals import log_factorial
 from latens.models import Draw, Latent
 from latens.neural import LatentDensity, NeuralDensity, SemiSupervisedVAE
@@ -33,7 +33,9 @@ from latens.neural.scoring import (
 from latens.utils.validation import check_positive
 
 MIXTURE = 5000
-"""The most posteriors of which mutual information takes the mixture."""
+"""The most posteriors of which mutual information takes the mixture: every row is scored by each of them."""
+DEAR = 500
+"""The same of flows, which must be inverted for every pair, and may need a pass of a network for each dimension."""
 _ELEMENTS = 1 << 22
 
 
@@ -64,6 +66,7 @@ class Evaluation:
         rate_per_dimension: the same for each latent dimension, nats.
         active_units: how many latent dimensions have Var_x(E[z | x]) > 0.01.
         mutual_information: I_q(x; z) = E[KL(q(z | x) || q(z))], nats.
+        mixture: of how many rows q(z) is made there: the information is at most its logarithm.
         perplexity: of multinomial counts, exp of -log p of each event counted, in the order of a text: the number of
             words among which it is as hard to choose.
     """
@@ -87,6 +90,7 @@ class Evaluation:
     rate_per_dimension: list[float] | None = None
     active_units: int | None = None
     mutual_information: float | None = None
+    mixture: int | None = None
     perplexity: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,8 +105,9 @@ def evaluate(estimator: NeuralDensity, X: Any, y: Any = None, *, k: int | None =
     so the same model, rows and k give the same figures.
 
     The mutual information takes q(z) to be the equal mixture of the posteriors of these rows (of 5000 evenly spaced
-    ones where there are more). It is therefore the information between z and *which of the rows* it came from: at
-    most log n, and lower than that of the whole population where that is large.
+    ones where there are more; of 500 where the posterior is a flow, which must be inverted). It is therefore the
+    information between z and *which of the rows* it came from: at most log n, and lower than that of the whole
+    population where that is large.
 
     Args:
         estimator: a fitted VAE or AutoEncoder; of a Flow, which has no latents, log p(x) alone is told, exactly; of a
@@ -141,7 +146,8 @@ def evaluate(estimator: NeuralDensity, X: Any, y: Any = None, *, k: int | None =
     k = estimator._draws(k)
     context = estimator._context(labels, len(source))
     found = _Pass(estimator, k).over(source, context)
-    return _summary(estimator, found, k, len(source), _information(estimator, source, context, found.get("z")))
+    figures = _summary(estimator, found, k, len(source))
+    return figures if figures.k is None else _informed(figures, estimator, source, context, found.get("z"))
 
 
 def _exact(estimator: NeuralDensity, scores: np.ndarray, source: Source) -> Evaluation:
@@ -208,9 +214,7 @@ def _likelihood(scores: np.ndarray, size: float) -> dict[str, Any]:
     }
 
 
-def _summary(
-    estimator: NeuralDensity, found: dict[str, np.ndarray], k: int, n: int, information: float | None
-) -> Evaluation:
+def _summary(estimator: NeuralDensity, found: dict[str, np.ndarray], k: int, n: int) -> Evaluation:
     common: dict[str, Any] = {
         "n": n,
         "measure": "mass" if estimator.is_mass else "density",
@@ -238,7 +242,6 @@ def _summary(
         rate=rate,
         rate_per_dimension=found["rates"].mean(0).tolist() if "rates" in found else None,
         active_units=int((found["mean"].var(0) > ACTIVE).sum()) if n > 1 else None,
-        mutual_information=information,
     )
 
 
@@ -322,13 +325,16 @@ def _by_row(latent: Latent, t: Tensor) -> Tensor:
     return rows.flatten(1)
 
 
-def _information(
-    estimator: NeuralDensity, source: Source, context: np.ndarray | None, z: np.ndarray | None
-) -> float | None:
-    """1/n sum_i log q(z_i | x_i) - log 1/n sum_j q(z_i | x_j), with one z_i ~ q(z | x_i) a row."""
+def _informed(
+    figures: Evaluation, estimator: NeuralDensity, source: Source, context: np.ndarray | None, z: np.ndarray | None
+) -> Evaluation:
+    """1/n sum_i log q(z_i | x_i) - log 1/n sum_j q(z_i | x_j) beside them, with one z_i ~ q(z | x_i) a row."""
     if z is None:
-        return None
-    chosen = np.unique(np.linspace(0, len(source) - 1, min(len(source), MIXTURE)).astype(np.intp))
+        return figures
+    with torch.inference_mode():
+        _, first = next(_posteriors(estimator, Subset(source, np.arange(1)), None if context is None else context[:1]))
+    most = DEAR if isinstance(first, Transformed) else MIXTURE
+    chosen = np.unique(np.linspace(0, len(source) - 1, min(len(source), most)).astype(np.intp))
     points = torch.from_numpy(z[chosen]).to(estimator._device)
     own = torch.zeros(len(points), dtype=torch.float64, device=points.device)
     mixture = torch.full_like(own, -torch.inf)
@@ -339,7 +345,8 @@ def _information(
             log_q = _pairs(q, points)[:, :keep]
             own[indices[:keep]] = log_q[indices[:keep], torch.arange(keep)]
             mixture = torch.logaddexp(mixture, log_q.logsumexp(1))
-    return float((own - mixture).mean()) + math.log(len(points))
+    information = float((own - mixture).mean()) + math.log(len(points))
+    return replace(figures, mutual_information=information, mixture=len(points))
 
 
 def _posteriors(

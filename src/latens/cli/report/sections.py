@@ -28,7 +28,7 @@ def figure_cards(study: Study) -> str:
     draws = f", from {f['k']} weighted draws each{counting}" if f.get("k") else ""
     believed = f"Log {kind} of an example{draws}{error} Higher is better."
     scored = f"log p(x | its {f['given']})" if f.get("given") else "log p(x)"
-    told = f"How much a code tells of which example it is: {most_information(f['n'])}."
+    told = f"How much a code tells of which example it is: {most_information(f.get('mixture') or f['n'])}."
     symbols = "words" if study.schema.tokens is None else study.schema.tokens.name
     table = [
         ("log_likelihood", "{:.2f}", "nats", scored, believed),
