@@ -65,7 +65,7 @@ class Residual(nn.Module):
         if bottleneck == 1:
             self.first, last = layer(channels, channels), layer(channels, channels)
         else:
-            inside, place = max(1, channels // bottleneck), partial(layer, width=1)
+            inside, place = max(1, channels // bottleneck), partial(layer, width=1)  # type: ignore[call-arg]
             between = activation(name), layer(inside, inside), activation(name), layer(inside, inside)
             self.first, last = nn.Sequential(place(channels, inside), *between), place(inside, channels)
         self.last = started(last, gain)
