@@ -210,7 +210,7 @@ class ConvLadder(Hierarchy):
         dropout: in training, the probability that a number within a block is 0, on both ways.
         bottleneck: how many times fewer channels there are inside the blocks, as of VDVAE; 1 for blocks of two
             convolutions of all channels. Where there is one, neighbours are seen in the blocks and between resolutions;
-            each choice is told place by place. At 2, about half of the weights and of the time of a step.
+            each choice is told place by place. At 2, half of the weights, and about three fifths of the time of a step.
         levels: choices at each resolution.
         blocks: residual blocks a level, on the way up (for each resolution) and on the way down.
         activation: inside the blocks.

@@ -52,13 +52,7 @@ class Residual(nn.Module):
     """
 
     def __init__(
-        self,
-        layer: Layer,
-        channels: int,
-        name: str,
-        gain: float = 0.0,
-        dropout: float = 0.0,
-        bottleneck: int = 1,
+        self, layer: Layer, channels: int, name: str, gain: float = 0.0, dropout: float = 0.0, bottleneck: int = 1
     ) -> None:
         super().__init__()
         self.activation, self.dropped = activation(name), nn.Sequential(*dropped(dropout))
