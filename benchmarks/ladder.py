@@ -7,6 +7,7 @@ from the weights of a finished run, whose time counts.
     python benchmarks/ladder.py --resume runs/ladder-40
     python benchmarks/ladder.py --minutes 40 --hierarchy "Ladder((64, 32, 16), width=512)"
     python benchmarks/ladder.py --minutes 40 --after runs/ladder-40
+    python benchmarks/ladder.py --minutes 40 --likelihood "AutoregressiveOf(Bernoulli())"
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import nn
 
 from latens import VAE
 from latens.data import Source
-from latens.distributions import Bernoulli
+from latens.distributions import Family
 from latens.metrics import evaluate
 from latens.models import Hierarchy
 from latens.neural.vocabulary import read
@@ -33,12 +34,14 @@ TARGET = "-ELBO <= 83 in a long run (published, NLL: 83.19 two layers + VampPrio
 THREE = "ConvLadder((1, 2, 8), (32, 64, 64))"
 
 
-def make(epochs: int, *, hierarchy: Hierarchy, sleep: float, before: nn.Module | None = None) -> VAE:
+def make(
+    epochs: int, *, hierarchy: Hierarchy, likelihood: Family, sleep: float, before: nn.Module | None = None
+) -> VAE:
     """The estimator, in smaller steps where it goes on from another."""
     bound = WARM if before is None else ELBO()
     return (VAE if before is None else begun(VAE, before))(
         hierarchy=hierarchy,
-        likelihood=Bernoulli(),
+        likelihood=likelihood,
         objective=asleep(bound, sleep, bound),
         batch_size=100,
         learning_rate=Cosine(2e-3 if before is None else 1e-3, 2e-5, 0.02),
@@ -51,7 +54,7 @@ def make(epochs: int, *, hierarchy: Hierarchy, sleep: float, before: nn.Module |
 
 def fit(run: Run, before: VAE | None, *, source: Source) -> VAE:
     """The estimator of a run, begun or not, which may go on from another."""
-    plan = {"hierarchy": read(run.plan["hierarchy"]), "sleep": run.plan["sleep"]}
+    plan = {name: read(run.plan[name]) for name in ("hierarchy", "likelihood")} | {"sleep": run.plan["sleep"]}
     plan["before"] = None if before is None else before.model_
     return run.fit(partial(make, **plan), source, run.plan["minutes"], 3000)
 
@@ -70,6 +73,7 @@ def main() -> None:
     add_sleep(options)
     options.add_argument("--after", type=Path, help="a finished run, from whose weights to go on")
     options.add_argument("--hierarchy", default=THREE, help="as written in Python")
+    options.add_argument("--likelihood", default="Bernoulli()", help="as written in Python")
     options.add_argument("--resume", "--output", dest="run", type=Path, help="the run's folder, begun or not")
     options.add_argument("--k", type=int, default=256, help="importance samples a test row")
     options.add_argument("--rows", type=int, default=10_000, help="test rows, evenly spaced")
@@ -77,6 +81,7 @@ def main() -> None:
     plan = {
         "minutes": given.minutes,
         "hierarchy": given.hierarchy,
+        "likelihood": given.likelihood,
         "sleep": given.sleep,
         "after": str(given.after or ""),
     }
@@ -84,15 +89,28 @@ def main() -> None:
         plan["epochs"] = given.epochs
     run = Run(given.run or Path("runs") / f"ladder-{given.minutes:g}", plan)
     minutes, hierarchy, sleep = (run.plan[name] for name in ("minutes", "hierarchy", "sleep"))
+    likelihood = run.plan["likelihood"]
     source, test = static(given.data)
     model, spent, earlier = trained(run, partial(fit, source=source))
     since = "".join(f", after {one.n_iter_} epochs" for _, one in earlier)
     scoring = cpu_seconds()
     rows = test[np.linspace(0, len(test) - 1, given.rows).astype(int)]
     found = evaluate(model, rows, k=given.k)
-    columns = ["hierarchy", "epochs", "CPU-min", "-ELBO", "test NLL", "rate", "active", "scoring CPU-min", "target"]
+    columns = [
+        "hierarchy",
+        "likelihood",
+        "epochs",
+        "CPU-min",
+        "-ELBO",
+        "test NLL",
+        "rate",
+        "active",
+        "scoring CPU-min",
+        "target",
+    ]
     row: list[object] = [
         f"`{hierarchy}`{told(sleep)}{since}",
+        f"`{likelihood}`",
         model.n_iter_,
         f"{spent:.1f}",
         f"{found.negative_elbo:.2f}",

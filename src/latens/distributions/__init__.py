@@ -33,6 +33,7 @@ from latens.distributions.elementwise import Elementwise
 from latens.distributions.location_scale import Laplace, Normal, StudentT, standard_normal
 from latens.distributions.mixture import Mixture, MixtureOf, NormalMixture, log_normals, mixture
 from latens.distributions.multivariate import FullNormal, MultivariateNormal
+from latens.distributions.neighbours import AutoregressiveOf, Neighbourhood
 from latens.distributions.poincare import BallNormal, PoincareNormal, standard_poincare
 from latens.distributions.product import Columns, Product
 from latens.distributions.residual import Planar, Radial, Sylvester
@@ -46,6 +47,7 @@ __all__ = [
     "REAL",
     "Affine",
     "Autoregressive",
+    "AutoregressiveOf",
     "BallNormal",
     "Bernoulli",
     "Beta",
@@ -79,6 +81,7 @@ __all__ = [
     "MultinomialCounts",
     "MultivariateNormal",
     "NegativeBinomial",
+    "Neighbourhood",
     "Normal",
     "NormalMixture",
     "OneOf",

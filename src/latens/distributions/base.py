@@ -173,6 +173,9 @@ class Family(Value, ABC):
     given: str = ""
     """What of an event is given and not modelled, so that its density is a conditional one: "total", or nothing."""
 
+    autoregressive: ClassVar[bool] = False
+    """Whether elements depend on those before them, so that a row with missing entries has no closed-form density."""
+
     power: ClassVar[int] = 2
     """Calibrated log-scales of several batches pool as the mean of exp(power * log_scale)."""
 
@@ -183,6 +186,11 @@ class Family(Value, ABC):
     def shared_shape(self, event_shape: Shape) -> Shape | None:
         """The shape of parameters learned once for all events (a shared scale); None where there are none."""
         return None
+
+    def shared_start(self, event_shape: Shape) -> Tensor | None:
+        """The shared parameters to begin with where no batch suggests any: zeros; None where there are none."""
+        shape = self.shared_shape(event_shape)
+        return None if shape is None else torch.zeros(shape)
 
     @abstractmethod
     def __call__(

@@ -222,6 +222,8 @@ class MixtureOf(Family):
             raise InputError(
                 f"MixtureOf expects a family that models all of an event; of {self.family} its total is given."
             )
+        if self.family.autoregressive:
+            raise InputError(f"MixtureOf expects a family whose elements are independent; got {self.family}.")
         if isinstance(self.family, MixtureOf) and self.family.shared_shape((1,)) is not None:
             raise InputError(f"MixtureOf expects a mixture inside it to share nothing; got {self.family}.")
 

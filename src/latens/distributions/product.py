@@ -368,8 +368,14 @@ def _shared_numbers(head: Family, n: int) -> int:
     return 0 if shape is None else torch.Size(shape).numel()
 
 
+def independent(head: Any) -> bool:
+    """Whether this is a family of elements that are independent, each of as many numbers of its own."""
+    whole = isinstance(head, MixtureOf) and head.over == "event"
+    ordered = not isinstance(head, Family) or isinstance(head, Product) or head.autoregressive
+    return not whole and not ordered and head.param_shape((2,))[0] % 2 == 0
+
+
 def _check_head(head: Any) -> None:
     """Refuses what is no family, or one of whose elements some depend on others."""
-    whole = isinstance(head, MixtureOf) and head.over == "event"
-    if not isinstance(head, Family) or isinstance(head, Product) or whole or head.param_shape((2,))[0] % 2:
+    if not independent(head):
         raise InputError(f"Product expects heads whose columns are independent, such as Normal('element'); got {head}.")

@@ -60,9 +60,8 @@ class _Shared(ConditionalDistribution):
         self.register_buffer("offset", None if events is None else family.centre(events))
         self.register_buffer("totals", None if events is None else family.totals(events))
         self.family, self.event_shape = family, event_shape
-        shape = family.shared_shape(event_shape)
-        start = None if shape is None or events is None else family.common(events)
-        start = torch.zeros(shape) if start is None and shape is not None else start
+        start = None if events is None else family.common(events)
+        start = family.shared_start(event_shape) if start is None else start
         if start is not None and not family.calibrated:
             self.shared = nn.Parameter(start)
         else:
