@@ -13,7 +13,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from latens.distributions import Delta, MixtureOf, MultivariateNormal, Normal, PoincareNormal, VonMisesFisher
+from latens.distributions import (
+    AutoregressiveOf,
+    Delta,
+    MixtureOf,
+    MultivariateNormal,
+    Normal,
+    PoincareNormal,
+    VonMisesFisher,
+)
 from latens.models import (
     AutoregressiveCodes,
     ConvLadder,
@@ -291,6 +299,22 @@ def sigma_vae(**settings: Any) -> VAE:
 def optimal_sigma_vae(**settings: Any) -> VAE:
     """Rybkin, Daniilidis and Levine, 2021, with the scale that is best in closed form."""
     return VAE(**{"likelihood": Normal("optimal"), **settings})
+
+
+def pixel_vae(reach: int = 3, width: int = 16, **settings: Any) -> VAE:
+    """Gulrajani et al., *PixelVAE: a latent variable model for natural images*, 2017."""
+    return VAE(**{"likelihood": AutoregressiveOf(None, reach, width), **settings})
+
+
+def lossy_vae(reach: int = 2, transforms: int = 3, **settings: Any) -> VAE:
+    """Chen et al., *Variational lossy autoencoder*, 2017."""
+    return VAE(
+        **{
+            "likelihood": AutoregressiveOf(None, reach),
+            "prior": NormalizingFlow(transforms),
+            **settings,
+        }
+    )
 
 
 # -- the prior --------------------------------------------------------------------------------------------------------

@@ -5,19 +5,19 @@ The places of an image or a signal are told one after another, and the channels 
 .. math:: p(x) = \prod_i p(x_i | x_{<i}), \qquad \theta_i = \eta_i + f(x_{<i} \text{ near } i, \eta \text{ near } i),
 
 with eta the numbers that a decoder tells of z, to which a small network adds what the neighbours say. That network is
-one convolution, blind to what comes after, and two maps place by place; its end starts at zero, so that untrained this is
-the family itself. All places are scored in one pass; a draw takes one step for each element, at the cost of its
+one convolution, blind to what comes after, and two maps place by place; its end starts at zero, so that untrained this
+is the family itself. All places are scored in one pass; a draw takes one step for each element, at the cost of its
 neighbourhood alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -63,11 +63,12 @@ class Weights(NamedTuple):
 def _seen(channels: int, width: int, window: Shape, device: torch.device) -> Tensor:
     """Which elements of x a hidden unit of each channel sees, ``(C * W, C, *window)``: those before, in order."""
     centre = prod(window) // 2
-    seen = torch.zeros(channels, width, channels, prod(window))
-    seen[..., :centre] = 1.0
-    for channel in range(channels):
-        seen[channel, :, :channel, centre] = 1.0
-    return seen.reshape(channels * width, channels, *window).to(device)
+    with torch.inference_mode(False):  # what is made in that mode can never meet a gradient
+        seen = torch.zeros(channels, width, channels, prod(window))
+        seen[..., :centre] = 1.0
+        for channel in range(channels):
+            seen[channel, :, :channel, centre] = 1.0
+        return seen.reshape(channels * width, channels, *window).to(device)
 
 
 class Neighbourhood(Distribution):
@@ -105,8 +106,11 @@ class Neighbourhood(Distribution):
         params = self._rows(self.params, batch)
         rows = self._read(x.expand(*batch, *self.event_shape).reshape(-1, *self.event_shape))
         h = self._convolved(torch.cat([rows, _bounded(params)], 1), self.weights.near)
-        told = self._told(h.unflatten(1, (self.channels, -1)).flatten(3)).reshape(params.shape)
-        return self.family((params + told).unflatten(0, batch), self.event_shape, self.shared, self.offset).log_prob(x)
+        h = h.movedim(1, -1).unflatten(-1, (self.channels, -1))
+        told = torch.stack([self._told(h[..., c, :], c) for c in range(self.channels)], -1).flatten(-2).movedim(-1, 1)
+        return self.family(
+            (params + told).reshape(*batch, *params.shape[1:]), self.event_shape, self.shared, self.offset
+        ).log_prob(x)
 
     def _rows(self, params: Tensor, batch: Shape) -> Tensor:
         """``(N, *param_shape)``, one for each event."""
@@ -117,13 +121,16 @@ class Neighbourhood(Distribution):
         return x.log1p() if self.family.support in ("counts", "classes") else x
 
     def _convolved(self, seen: Tensor, kernel: Tensor) -> Tensor:
+        """``(N, C * W, *places)``; the maps after it are quicker where all channels of a place stand side by side."""
+        if self.dims == 3:
+            seen = seen.contiguous(memory_format=torch.channels_last)
         return CONVOLVE[self.dims - 1](seen, kernel, self.weights.bias, padding=self.reach)
 
-    def _told(self, h: Tensor, channels: slice = slice(None)) -> Tensor:
-        """``(N, C, W, places) -> (N, A, C, places)``: what the hidden units of the channels say."""
-        bias = self.weights.hidden_bias.unflatten(0, (self.channels, -1, 1))[channels]
-        h = torch.einsum("cvw,ncwi->ncvi", self.weights.hidden[channels], F.silu(h)) + bias
-        return torch.einsum("caw,ncwi->naci", self.weights.out[channels], F.silu(h))
+    def _told(self, h: Tensor, channel: int) -> Tensor:
+        """``(*, W) -> (*, A)``: what the hidden units of a channel say, place by place."""
+        bias = self.weights.hidden_bias.unflatten(0, (self.channels, -1))[channel]
+        h = F.silu(F.linear(F.silu(h), self.weights.hidden[channel], bias))
+        return F.linear(h, self.weights.out[channel])
 
     def rsample(self, shape: Shape = ()) -> Tensor:
         """A draw without gradients, ``(*shape, *batch, *event)``: one element after another."""
@@ -141,32 +148,33 @@ class Neighbourhood(Distribution):
         batch, channels, places = (*shape, *self.batch_shape), self.channels, self.event_shape[1:]
         params = self._rows(self.params, batch).to(self.weights.near.dtype)
         of_x, of_params = self.weights.near.tensor_split([channels], 1)
-        of_x = of_x.unflatten(0, (channels, -1)).flatten(2)
+        near = of_x.unflatten(0, (channels, -1)).flatten(2)
         around = self._convolved(_bounded(params), of_params).unflatten(1, (channels, -1))
         numbers = params.unflatten(1, (-1, channels))
         before = params.new_zeros(len(params), channels, *(n + 2 * self.reach for n in places))
         x = params.new_zeros(*batch, *self.event_shape)
-        for *place, channel in product(*map(range, places), range(channels)):
-            window = before[(..., *(slice(i, i + 2 * self.reach + 1) for i in place))].flatten(1)
-            h = around[(slice(None), channel, slice(None), *place)] + window @ of_x[channel].mT
-            told = self._told(h[:, None, :, None], slice(channel, channel + 1)).flatten(1)
-            own = numbers[(..., channel, *place)] + told
-            seen, shown = choose(self._element(own.reshape(*batch, -1), channel, place))
-            x[(..., channel, *place)] = shown.reshape(batch)
-            before[(slice(None), channel, *(i + self.reach for i in place))] = self._read(seen).flatten()
+        for place in product(*map(range, places)):
+            window = before[_at(slice(i, i + 2 * self.reach + 1) for i in place)]
+            middle = window[_at(self.reach for _ in place)]
+            at = [t[_at(place)] for t in (around, numbers, x)]
+            for c in range(channels):
+                told = self._told(torch.addmm(at[0][:, c], window.flatten(1), near[c].mT), c)
+                seen, shown = choose(self._element((at[1][:, :, c] + told).reshape(*batch, -1), c, place))
+                at[2][..., c] = shown.reshape(batch)
+                middle[:, c] = self._read(seen).flatten()
         return x
 
-    def _element(self, own: Tensor, channel: int, place: list[int]) -> Distribution:
+    def _element(self, own: Tensor, channel: int, place: Shape) -> Distribution:
         """p of one element, of event shape ``(1, ..)``, at its numbers ``(*batch, A)``."""
-        here = (..., slice(channel, channel + 1), *(slice(i, i + 1) for i in place))
+        ones = [1] * (self.dims - 1)
 
         def part(t: Tensor | None) -> Tensor | None:
-            if t is None or t.shape[1 - self.dims :] != self.event_shape[1:]:
+            if t is None or t.ndim < self.dims or t.shape[1 - self.dims :] != self.event_shape[1:]:
                 return t
-            return t.unflatten(-self.dims, (-1, self.channels))[here].flatten(-self.dims - 1, -self.dims)
+            here = t[_at(place)].unflatten(-1, (-1, self.channels))[..., channel]
+            return here.reshape(*here.shape, *ones)
 
-        params = own.reshape(*own.shape, *[1] * (self.dims - 1))
-        return self.family(params, (1,) * self.dims, part(self.shared), part(self.offset))
+        return self.family(own.reshape(*own.shape, *ones), (1, *ones), part(self.shared), part(self.offset))
 
     def restrict(self, observed: Tensor) -> Distribution:
         """Refused: what is missing would have to be summed over.
@@ -178,6 +186,11 @@ class Neighbourhood(Distribution):
             f"AutoregressiveOf({self.family}) tells each entry from those before it, and so has no density of some "
             f"alone; for rows with missing entries use {self.family}."
         )
+
+
+def _at(place: Iterable[int | slice]) -> Any:
+    """The index of a place, the last axes of a tensor."""
+    return (..., *place)
 
 
 def _bounded(params: Tensor) -> Tensor:
@@ -194,7 +207,8 @@ class AutoregressiveOf(Family):
     with any decoder and any hierarchy. A draw takes one step for each element.
 
     Args:
-        family: of each element given those before it, such as ``Bernoulli()``; one whose elements are independent.
+        family: of each element given those before it, such as ``Bernoulli()``, one whose elements are independent; None
+            for what the data ask for.
         reach: how far an element sees, along each axis; at 3, the 24 pixels above and before it in a window of 7 x 7.
         width: hidden units of the network that reads them, for each channel.
 
@@ -215,7 +229,7 @@ class AutoregressiveOf(Family):
         -543.4274
     """
 
-    family: Family
+    family: Family | None = None
     reach: int = 3
     width: int = 16
     autoregressive = True
@@ -223,37 +237,44 @@ class AutoregressiveOf(Family):
     def __post_init__(self) -> None:
         check_positive("reach", self.reach, integer=True)
         check_positive("width", self.width, integer=True)
-        if not independent(self.family) or self.family.calibrated or self.family.given:
+        family = self.family
+        if family is not None and (not independent(family) or family.calibrated or family.given):
             raise InputError(
                 "AutoregressiveOf expects a family of independent elements whose scale is not 'optimal', such as "
-                f"Bernoulli() or MixtureOf(DiscretizedLogistic(256), 4); got {self.family!r}."
+                f"Bernoulli() or MixtureOf(DiscretizedLogistic(256), 4); got {family!r}."
             )
+
+    @property
+    def _inner(self) -> Family:
+        if self.family is None:
+            raise InputError(f"{self} expects a family, such as Bernoulli(), where no data say which.")
+        return self.family
 
     @property
     def measure(self) -> str:  # type: ignore[override]
         """That of the family."""
-        return self.family.measure
+        return self._inner.measure
 
     @property
     def support(self) -> str:  # type: ignore[override]
         """That of the family."""
-        return self.family.support
+        return self._inner.support
 
     def param_shape(self, event_shape: Shape) -> Shape:
         """That of the family."""
-        return self.family.param_shape(event_shape)
+        return self._inner.param_shape(event_shape)
 
     def centre(self, batch: Tensor) -> Tensor | None:
         """That of the family."""
-        return self.family.centre(batch)
+        return self._inner.centre(batch)
 
     def start(self, event_shape: Shape, apart: float = 0.1) -> Tensor:
         """Where the family begins."""
-        return self.family.start(event_shape, apart)
+        return self._inner.start(event_shape, apart)
 
     def shared_shape(self, event_shape: Shape) -> Shape:
         """The weights of the network, one after another, then what the family shares."""
-        own = self.family.shared_shape(event_shape)
+        own = self._inner.shared_shape(event_shape)
         return (sum(map(prod, self._shapes(event_shape))) + (0 if own is None else prod(own)),)
 
     def _shapes(self, event_shape: Shape) -> list[Shape]:
@@ -266,13 +287,13 @@ class AutoregressiveOf(Family):
 
     def shared_start(self, event_shape: Shape) -> Tensor:
         """Weights drawn at random, those of the last map 0."""
-        return self._begun(event_shape, self.family.shared_start(event_shape))
+        return self._begun(event_shape, self._inner.shared_start(event_shape))
 
     def common(self, batch: Tensor) -> Tensor:
         """The same, and what the family shares as the batch suggests."""
         event_shape = tuple(batch.shape[1:])
-        own = self.family.common(batch)
-        return self._begun(event_shape, self.family.shared_start(event_shape) if own is None else own)
+        own = self._inner.common(batch)
+        return self._begun(event_shape, self._inner.shared_start(event_shape) if own is None else own)
 
     def _begun(self, event_shape: Shape, own: Tensor | None) -> Tensor:
         near, bias, hidden, hidden_bias, out = self._shapes(event_shape)
@@ -288,9 +309,9 @@ class AutoregressiveOf(Family):
             raise ValueError(f"{self} expects the weights that all events share.")
         shapes = self._shapes(tuple(event_shape))
         *weights, own = shared.split([*map(prod, shapes), len(shared) - sum(map(prod, shapes))])
-        form = self.family.shared_shape(event_shape)
+        form = self._inner.shared_shape(event_shape)
         return Neighbourhood(
-            self.family,
+            self._inner,
             Weights(*(part.view(shape) for part, shape in zip(weights, shapes))),
             params,
             tuple(event_shape),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,7 +21,7 @@ from latens.data.table import TableSource, as_numbers, named, told
 from latens.density import DensityEstimator
 from latens.density.tables import framed
 from latens.density.validation import read_table
-from latens.distributions import Family
+from latens.distributions import AutoregressiveOf, Family
 from latens.models import Model
 from latens.neural import defaults
 from latens.neural.checks import check_settings, device_of
@@ -212,10 +213,11 @@ class NeuralDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEs
         settings: dict[str, Any] = {}
         reasons: dict[str, str] = {}
         for name, default in self._defaults(schema, n, settings).items():
-            settings[name] = getattr(self, name)
-            if settings[name] is None:
+            settings[name] = given = getattr(self, name)
+            if given is None or (isinstance(given, AutoregressiveOf) and given.family is None):
                 choice = default()
-                settings[name], reasons[name] = choice.value, choice.why
+                settings[name] = choice.value if given is None else replace(given, family=choice.value)
+                reasons[name] = choice.why
         return settings, reasons
 
     def _pace(self, schema: Schema, n: int, network: Any, settings: dict[str, Any]) -> Defaults:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from latens.data import Column, Schema
 from latens.data.table import refuse_other_than_numbers
-from latens.distributions import Categorical, DiscretizedLogistic, Family, MixtureOf, Product, Strings
+from latens.distributions import AutoregressiveOf, Categorical, DiscretizedLogistic, Family, MixtureOf, Product, Strings
 from latens.neural import defaults
 from latens.neural.columns import product_of, varying
 from latens.utils.errors import InputError
@@ -30,6 +30,11 @@ def check_support(schema: Schema, family: Family) -> None:
         _check_heads(schema, product)
         return
     refuse_other_than_numbers(schema, str(family))
+    if schema.has_missing and isinstance(family, AutoregressiveOf):
+        raise InputError(
+            f"{family} tells each entry from those before it, and so expects rows without missing entries (NaN); use "
+            f"{family.family}."
+        )
     expected, holds = _SUPPORTS.get(family.support, ("", lambda schema, family: True))
     if not holds(schema, _element(family)):
         values = f"values from {schema.low:g} to {schema.high:g}" if schema.levels is None else schema.values
@@ -74,7 +79,7 @@ def _holds_column(head: Family, column: Column) -> str | None:
 
 
 def _element(family: Family) -> Family:
-    return _element(family.family) if isinstance(family, MixtureOf) else family
+    return _element(family.family) if isinstance(family, (MixtureOf, AutoregressiveOf)) else family
 
 
 def _has_levels(schema: Schema, family: Family) -> bool:

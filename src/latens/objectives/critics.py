@@ -26,6 +26,7 @@ from latens.nn import MLP, Site, Spec
 from latens.nn.fixed import fixed
 from latens.objectives.base import Objective
 from latens.objectives.players import Players
+from latens.objectives.regularisers import mean_of
 from latens.utils.errors import InputError
 from latens.utils.validation import check_positive
 
@@ -182,7 +183,7 @@ class LearnedDistortion(Adversarial):
 
     def judged(self, draw: Draw) -> Tensor:
         """x', ``(K, B, *event)``."""
-        return draw.likelihood.mean
+        return mean_of(draw.likelihood)
 
     def reference(self, draw: Draw) -> Tensor:
         """x where it is observed, else x'."""
