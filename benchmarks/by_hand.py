@@ -26,7 +26,7 @@ from common import begin, mnist, mnist_labels, note, parser, table
 from torch import Tensor
 
 from latens import presets
-from latens.distributions import Bernoulli
+from latens.distributions import AutoregressiveOf, Bernoulli
 from latens.models import UniformCodes
 from latens.nn import MLP
 from latens.training import EpochEnd, Event
@@ -50,6 +50,7 @@ PAIRS: dict[str, tuple[Kind, dict[str, Any]]] = {
     "wasserstein_autoencoder": (hand.Discrepancy, {}),
     "adversarial_autoencoder": (hand.Adversarial, {}),
     "regularised_autoencoder": (hand.Regularised, {}),
+    "pixel_vae": (others.Pixels, {"likelihood": AutoregressiveOf(Bernoulli())}),
     "ladder_vae": (others.Rungs, {}),
     "m2": (others.PartlyLabelled, {}),
     "masked_autoregressive_flow": (others.Autoregressive, {}),
@@ -111,7 +112,7 @@ def by_hand(kind: Kind, rows: list[Tensor], epochs: int) -> Result:
 def ours(name: str, settings: dict[str, Any], rows: list[Tensor], epochs: int) -> Result:
     """The preset, so far as it has what the loops have in common."""
     own = getattr(presets, name)(**settings)
-    has = set(own.get_params(deep=False)) - (OWN if getattr(own, "hierarchy", None) else set())
+    has = set(own.get_params(deep=False)) - set(settings) - (OWN if getattr(own, "hierarchy", None) else set())
     own.set_params(epochs=epochs, **{key: value for key, value in COMMON.items() if key in has})
     times = [time.process_time()]
 
@@ -134,7 +135,7 @@ def data(folder: Path, n: int) -> dict[str, list[Tensor]]:
     known = torch.nn.functional.one_hot(known, others.CLASSES).float()
     known[LABELLED:] = 0
     numbers = torch.from_numpy((intensities @ rng.standard_normal((784, others.D)) / 28).astype(np.float32))
-    return {"pixels": [x], "labelled": [x, known], "numbers": [numbers]}
+    return {"pixels": [x], "images": [x.view(-1, 28, 28)], "labelled": [x, known], "numbers": [numbers]}
 
 
 def main() -> None:

@@ -89,6 +89,31 @@ class Rungs(Plain):
         return (self.distortion(h, x) + total).mean()
 
 
+class Pixels(Plain):
+    """PixelVAE: what the decoder says of a pixel, and what a small network adds, which sees 24 pixels before it."""
+
+    rows = "images"
+
+    def __init__(self, n: int) -> None:
+        super().__init__(n)
+        self.near = nn.Conv2d(2, 16, 7, padding=3)
+        self.hidden, self.out = nn.Linear(16, 16), nn.Linear(16, 1, bias=False)
+        mask = torch.ones(16, 2, 49)
+        mask[:, 0, 24:] = 0
+        self.register_buffer("mask", mask.view(16, 2, 7, 7))
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The ELBO."""
+        z, *q = self.drawn(x.flatten(1))
+        logits = self.decoder(z).view(-1, 1, 28, 28)
+        seen = torch.cat([x[:, None], (logits / 2).tanh()], 1).contiguous(memory_format=torch.channels_last)
+        h = F.conv2d(seen, self.near.weight * self.mask, self.near.bias, padding=3).permute(0, 2, 3, 1)
+        logits = logits[:, 0] + self.out(F.silu(self.hidden(F.silu(h)))).squeeze(-1)
+        distortion = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum((1, 2))
+        return (distortion + self.rate(*q)).mean()
+
+
 class PartlyLabelled(Plain):
     """M2: rows with a class at that class, rows without one at each, and a classifier, taught by the former."""
 
