@@ -274,13 +274,8 @@ def vq_vae_map(
 
 def residual_vq_vae(classes: int = 64, stages: int = 4, beta: float = 0.25, **settings: Any) -> VAE:
     """Zeghidour et al., *SoundStream: an end-to-end neural audio codec*, 2021: residual vector quantisation."""
-    return VAE(
-        **{
-            "posterior": VectorQuantised(classes, stages=stages),
-            "objective": ELBO() + beta * Commitment(),
-            **settings,
-        }
-    )
+    posterior = VectorQuantised(classes, stages=stages)
+    return VAE(**{"posterior": posterior, "objective": ELBO() + beta * Commitment(), **settings})
 
 
 def finite_scalar_vae(levels: tuple[int, ...] = (8, 5, 5), **settings: Any) -> VAE:
@@ -308,13 +303,7 @@ def pixel_vae(reach: int = 3, width: int = 16, **settings: Any) -> VAE:
 
 def lossy_vae(reach: int = 2, transforms: int = 3, **settings: Any) -> VAE:
     """Chen et al., *Variational lossy autoencoder*, 2017."""
-    return VAE(
-        **{
-            "likelihood": AutoregressiveOf(None, reach),
-            "prior": NormalizingFlow(transforms),
-            **settings,
-        }
-    )
+    return VAE(**{"likelihood": AutoregressiveOf(None, reach), "prior": NormalizingFlow(transforms), **settings})
 
 
 # -- the prior --------------------------------------------------------------------------------------------------------

@@ -79,7 +79,8 @@ def _holds_column(head: Family, column: Column) -> str | None:
 
 
 def _element(family: Family) -> Family:
-    return _element(family.family) if isinstance(family, (MixtureOf, AutoregressiveOf)) else family
+    inner = family.family if isinstance(family, (MixtureOf, AutoregressiveOf)) else None
+    return family if inner is None else _element(inner)
 
 
 def _has_levels(schema: Schema, family: Family) -> bool:
