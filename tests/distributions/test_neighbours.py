@@ -245,6 +245,15 @@ def test_gradients_are_those_of_differences(family, event, reach):
     torch.testing.assert_close(exact, (up - down) / (2 * h), rtol=2e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("family", [Bernoulli(), Normal("element")], ids=str)
+def test_gradients_have_gradients(family):
+    """As a posterior that follows the slope of log p(x | z) needs."""
+    outer, event = AutoregressiveOf(family, 1, 2), (1, 2, 2)
+    params, shared, _ = numbers(outer, event)
+    x, free = points(family, event), (params.requires_grad_(), shared.requires_grad_())
+    assert torch.autograd.gradgradcheck(lambda *w: outer(w[0], event, w[1]).log_prob(x), free)
+
+
 @slow
 @torch.no_grad()
 def test_each_draw_of_z_and_each_row_is_scored_by_itself(family, event, reach):

@@ -9,6 +9,7 @@ from torch import nn
 
 from latens import VAE, AutoEncoder
 from latens.distributions import (
+    AutoregressiveOf,
     Bernoulli,
     Categorical,
     DiscretizedLogistic,
@@ -48,6 +49,8 @@ FITS = {
     "bf16": (BITS, {"precision": "bf16"}),
     "images": (IMAGES, {"encoder": Conv((4,), blocks=1), "decoder": Conv((4,), blocks=1)}),
     "mixtures": (IMAGES, {"likelihood": MixtureOf(DiscretizedLogistic(), 2)}),
+    "neighbours": (IMAGES, {"likelihood": AutoregressiveOf(DiscretizedLogistic(), 1, 4)}),
+    "neighbours, bf16": (IMAGES, {"likelihood": AutoregressiveOf(reach=1), "precision": "bf16"}),
     "ladder": (BITS, LADDER),
     "ladder, importance weighted": (BITS, LADDER | {"objective": ImportanceWeighted(3)}),
     "ladder that drops": (IMAGES, LADDER | {"hierarchy": ConvLadder((1, 1), (4, 4), dropout=0.2)}),
