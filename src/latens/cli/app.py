@@ -148,7 +148,7 @@ def train(
         model: The estimator, such as "VAE(latents=16)", "KernelDensity()" or "GaussianMixture(3)"; "auto" compares
             densities of tables and keeps the best. Single flags override its parameters.
         objective: What is minimised, such as "Distortion() + 4.0 * Rate()" or "ImportanceWeighted(10)".
-        likelihood: p(x | z), such as "Bernoulli()", "Normal('shared')" or "MixtureOf(DiscretizedLogistic(256), 4)".
+        likelihood: p(x | z), such as "Bernoulli()", "Normal('shared')" or "AutoregressiveOf()".
         latents: The number of latent dimensions.
         encoder: A network, such as "MLP((512, 512))" or "Conv((64, 128))".
         decoder: A network likewise.
