@@ -156,11 +156,11 @@ class Neighbourhood(Distribution):
         for place in product(*map(range, places)):
             window = before[_at(slice(i, i + 2 * self.reach + 1) for i in place)]
             middle = window[_at(self.reach for _ in place)]
-            at = [t[_at(place)] for t in (around, numbers, x)]
+            hidden, own, drawn = (t[_at(place)] for t in (around, numbers, x))
             for c in range(channels):
-                told = self._told(torch.addmm(at[0][:, c], window.flatten(1), near[c].mT), c)
-                seen, shown = choose(self._element((at[1][:, :, c] + told).reshape(*batch, -1), c, place))
-                at[2][..., c] = shown.reshape(batch)
+                told = own[:, :, c] + self._told(torch.addmm(hidden[:, c], window.flatten(1), near[c].mT), c)
+                seen, shown = choose(self._element(told.reshape(*batch, -1), c, place))
+                drawn[..., c] = shown.reshape(batch)
                 middle[:, c] = self._read(seen).flatten()
         return x
 
