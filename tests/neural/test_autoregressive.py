@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 
 import latens
@@ -17,21 +18,21 @@ SMALL = {"encoder": MLP((32,)), "decoder": MLP((32,)), "batch_size": 50, "epochs
 T, FLIP = 16, 0.1
 
 
-def chains(n, seed):
-    """Signals of two values, each step like the one before but for one in ten."""
+def chains(n, seed, flips=(FLIP,)):
+    """Signals of two values, each step other than the one before at a rate which is one of those given, by row."""
     rng = np.random.default_rng(seed)
-    first, flips = rng.integers(0, 2, (n, 1)), rng.random((n, T - 1)) < FLIP
-    return (np.concatenate([first, flips], 1).cumsum(1) % 2).astype(np.uint8)[..., None]
+    first, flipped = rng.integers(0, 2, (n, 1)), rng.random((n, T - 1)) < rng.choice(flips, (n, 1))
+    return (np.concatenate([first, flipped], 1).cumsum(1) % 2).astype(np.uint8)[..., None]
 
 
 ENTROPY = np.log(2) - (T - 1) * (FLIP * np.log(FLIP) + (1 - FLIP) * np.log(1 - FLIP))
-"""Of a chain, in nats."""
+"""Of a chain of one rate, in nats."""
+SETTINGS = SMALL | {"epochs": 30, "learning_rate": 1e-2, "latents": 2}
 
 
 @pytest.fixture(scope="module")
 def learned():
-    settings = SMALL | {"epochs": 30, "learning_rate": 1e-2, "latents": 2}
-    return [VAE(likelihood=p, **settings).fit(chains(1500, 0)) for p in (None, AutoregressiveOf())]
+    return [VAE(likelihood=p, **SETTINGS).fit(chains(1500, 0)) for p in (None, AutoregressiveOf())]
 
 
 def test_a_markov_chain_is_told_to_its_entropy(learned):
@@ -57,6 +58,22 @@ def test_no_other_row_moves_a_bit_of_a_score(learned):
     order = np.random.default_rng(0).permutation(40)
     np.testing.assert_array_equal(learned[1].score_samples(X[order]), scores[order])
     np.testing.assert_array_equal(learned[1].score_samples(X[7:8]), scores[7:8])
+
+
+def test_scores_are_the_evidence_where_latents_tell_the_rate():
+    """log p(x) over a grid of both latents, to which the importance-weighted bound comes from below."""
+    model = VAE(likelihood=AutoregressiveOf(), **SETTINGS).fit(chains(1000, 0, (0.05, 0.6)))
+    X = chains(50, 4, (0.05, 0.6))
+    side = torch.linspace(-6, 6, 97)
+    z = torch.cartesian_prod(side, side)
+    with torch.inference_mode():
+        x = model.units_(torch.from_numpy(X.astype(np.float32)))
+        log_joint = model.model_.likelihood(z[:, None].expand(-1, len(x), -1)).log_prob(x).double()
+        log_joint += (-0.5 * z.double().square() - 0.5 * np.log(2 * np.pi)).sum(1, keepdim=True)
+        evidence = (log_joint.logsumexp(0) + 2 * (side[1] - side[0]).log()).numpy()
+    loose, tight = (model.score_samples(X, k=k) for k in (1, 4000))
+    assert loose.mean() < evidence.mean() - 0.05  # z is used
+    assert tight.mean() == pytest.approx(evidence.mean(), abs=0.01)
 
 
 def test_the_family_is_what_the_data_ask_for(learned):
