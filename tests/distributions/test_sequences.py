@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from latens.distributions import CausalSymbols, IndependentSymbols, Strings
+from latens.distributions import CausalSymbols, IndependentSymbols, MixtureOf, Strings
 from latens.models import Conditional
 from latens.nn import GRU, Site, Transformer
 from latens.nn.sequences import FREQUENT, Output
@@ -54,6 +54,15 @@ def test_all_strings_together_have_probability_one(make):
     mass = p.log_prob(rows[:, None]).exp()
     assert p.batch_shape == (5,)
     assert p.event_shape == (LENGTH,)
+    torch.testing.assert_close(mass.sum(0), torch.ones(5))
+    assert mass.std() > 0.01
+
+
+def test_a_mixture_of_strings_has_probability_one_too():
+    family = MixtureOf(Strings(SYMBOLS), 2, "event")
+    torch.manual_seed(0)
+    p = family(torch.randn(5, *family.param_shape((LENGTH,))), (LENGTH,))
+    mass = p.log_prob(every_string()[:, None]).exp()
     torch.testing.assert_close(mass.sum(0), torch.ones(5))
     assert mass.std() > 0.01
 

@@ -31,6 +31,8 @@ from latens.utils.validation import check_positive
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d}
 """By the number of axes that have neighbours: 1 for signals, 2 for images."""
+NOT_NUMBERS = ("symbols", "sphere", "ball", "point")
+"""Supports that are no matter of one element at a time."""
 
 
 class Weights(NamedTuple):
@@ -238,7 +240,9 @@ class AutoregressiveOf(Family):
         check_positive("reach", self.reach, integer=True)
         check_positive("width", self.width, integer=True)
         family = self.family
-        if family is not None and (not independent(family) or family.calibrated or family.given):
+        if family is not None and (
+            not independent(family) or family.support in NOT_NUMBERS or family.calibrated or family.given
+        ):
             raise InputError(
                 "AutoregressiveOf expects a family of independent elements whose scale is not 'optimal', such as "
                 f"Bernoulli() or MixtureOf(DiscretizedLogistic(256), 4); got {family!r}."

@@ -182,7 +182,6 @@ class Strings(Family):
     symbols: int
     measure = "counting"
     support = "symbols"
-    autoregressive = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.symbols, int) or self.symbols < 2:
