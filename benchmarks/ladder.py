@@ -88,26 +88,15 @@ def main() -> None:
     if given.epochs:
         plan["epochs"] = given.epochs
     run = Run(given.run or Path("runs") / f"ladder-{given.minutes:g}", plan)
-    minutes, hierarchy, sleep = (run.plan[name] for name in ("minutes", "hierarchy", "sleep"))
-    likelihood = run.plan["likelihood"]
+    minutes, hierarchy, likelihood, sleep = (run.plan[name] for name in ("minutes", "hierarchy", "likelihood", "sleep"))
     source, test = static(given.data)
     model, spent, earlier = trained(run, partial(fit, source=source))
     since = "".join(f", after {one.n_iter_} epochs" for _, one in earlier)
     scoring = cpu_seconds()
     rows = test[np.linspace(0, len(test) - 1, given.rows).astype(int)]
     found = evaluate(model, rows, k=given.k)
-    columns = [
-        "hierarchy",
-        "likelihood",
-        "epochs",
-        "CPU-min",
-        "-ELBO",
-        "test NLL",
-        "rate",
-        "active",
-        "scoring CPU-min",
-        "target",
-    ]
+    columns = ["hierarchy", "likelihood", "epochs", "CPU-min", "-ELBO", "test NLL", "rate", "active"]
+    columns += ["scoring CPU-min", "target"]
     row: list[object] = [
         f"`{hierarchy}`{told(sleep)}{since}",
         f"`{likelihood}`",

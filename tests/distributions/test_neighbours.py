@@ -200,7 +200,7 @@ def test_untrained_it_is_the_family_itself(family, event, reach):
     outer, x = AutoregressiveOf(family, reach), points(family, (6, *event))
     params, _, offset = numbers(outer, event, (6,))
     for shared, own in (
-        (outer.common(x), family.common(x)),
+        (outer.shared_start(event, x), family.common(x)),
         (outer.shared_start(event), family.shared_start(event)),
     ):
         assert shared.shape == outer.shared_shape(event)

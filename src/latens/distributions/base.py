@@ -187,10 +187,11 @@ class Family(Value, ABC):
         """The shape of parameters learned once for all events (a shared scale); None where there are none."""
         return None
 
-    def shared_start(self, event_shape: Shape) -> Tensor | None:
-        """The shared parameters to begin with where no batch suggests any: zeros; None where there are none."""
+    def shared_start(self, event_shape: Shape, batch: Tensor | None = None) -> Tensor | None:
+        """The shared parameters to begin with: as a first batch suggests, else zeros; None where there are none."""
         shape = self.shared_shape(event_shape)
-        return None if shape is None else torch.zeros(shape)
+        found = None if shape is None or batch is None else self.common(batch)
+        return found if found is not None or shape is None else torch.zeros(shape)
 
     @abstractmethod
     def __call__(
@@ -224,6 +225,12 @@ class Family(Value, ABC):
     def calibrate(self, dist: Any, x: Tensor) -> Tensor | None:
         """The shared parameters that are best for these data in closed form; None where they are learned."""
         return None
+
+
+def innermost(family: Family) -> Family:
+    """The family that another is made of: of a mixture, that of its components; itself where it is made of none."""
+    inner = getattr(family, "family", None)
+    return innermost(inner) if isinstance(inner, Family) else family
 
 
 def split(params: Tensor, arity: int, event_shape: Shape) -> tuple[Tensor, ...]:

@@ -42,7 +42,7 @@ class Weights(NamedTuple):
         near: ``(C * W, C + A * C, *window)``: of x, what comes before, and of the decoder's numbers, all around.
         bias: ``(C * W,)``.
         hidden: ``(C, W, W)``.
-        hidden_bias: ``(C * W,)``.
+        hidden_bias: ``(C, W)``.
         out: ``(C, A, W)``.
     """
 
@@ -57,20 +57,21 @@ class Weights(NamedTuple):
         """Of each, for events that need so many numbers."""
         channels, window = event_shape[0], (2 * reach + 1,) * (len(event_shape) - 1)
         units = channels * width
-        inner = (channels, width, width), (units,), (channels, numbers // channels, width)
+        inner = (channels, width, width), (channels, width), (channels, numbers // channels, width)
         return [(units, channels + numbers, *window), (units,), *inner]
 
 
 @lru_cache(32)
-def _seen(channels: int, width: int, window: Shape, device: torch.device) -> Tensor:
-    """Which elements of x a hidden unit of each channel sees, ``(C * W, C, *window)``: those before, in order."""
+def _seen(channels: int, shape: Shape, device: torch.device) -> Tensor:
+    """1 where a weight of ``Weights.near`` counts: of x, those on elements before, in order; of the numbers, all."""
+    units, inputs, *window = shape
     centre = prod(window) // 2
     with torch.inference_mode(False):  # what is made in that mode can never meet a gradient
-        seen = torch.zeros(channels, width, channels, prod(window))
-        seen[..., :centre] = 1.0
+        seen = torch.ones(channels, units // channels, inputs, prod(window))
+        seen[:, :, :channels, centre:] = 0.0
         for channel in range(channels):
             seen[channel, :, :channel, centre] = 1.0
-        return seen.reshape(channels * width, channels, *window).to(device)
+        return seen.reshape(shape).to(device)
 
 
 class Neighbourhood(Distribution):
@@ -96,27 +97,25 @@ class Neighbourhood(Distribution):
         self.family, self.params, self.shared, self.offset = family, params, shared, offset
         self.dims, self.channels = len(event_shape), event_shape[0]
         self.batch_shape, self.event_shape = Size(params.shape[: params.ndim - self.dims]), Size(event_shape)
-        width, window = weights.hidden.shape[1], weights.near.shape[2:]
-        of_x, of_params = weights.near.tensor_split([self.channels], 1)
-        of_x = of_x * _seen(self.channels, width, tuple(window), of_x.device)
-        self.weights = weights._replace(near=torch.cat([of_x, of_params], 1))
-        self.reach = window[0] // 2
+        near = weights.near
+        self.weights = weights._replace(near=near * _seen(self.channels, tuple(near.shape), near.device))
+        self.reach = near.shape[-1] // 2
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) in nats, ``(*sample, *batch)``, all elements at once."""
         batch = tuple(np.broadcast_shapes(x.shape[: x.ndim - self.dims], self.batch_shape))
         params = self._rows(self.params, batch)
-        rows = self._read(x.expand(*batch, *self.event_shape).reshape(-1, *self.event_shape))
-        h = self._convolved(torch.cat([rows, _bounded(params)], 1), self.weights.near)
+        seen = torch.cat([self._read(self._rows(x, batch)), _bounded(params)], 1)
+        h = self._convolved(seen, self.weights.near)
         h = h.movedim(1, -1).unflatten(-1, (self.channels, -1))
         told = torch.stack([self._told(h[..., c, :], c) for c in range(self.channels)], -1).flatten(-2).movedim(-1, 1)
         return self.family(
             (params + told).reshape(*batch, *params.shape[1:]), self.event_shape, self.shared, self.offset
         ).log_prob(x)
 
-    def _rows(self, params: Tensor, batch: Shape) -> Tensor:
-        """``(N, *param_shape)``, one for each event."""
-        return params.expand(*batch, *params.shape[params.ndim - self.dims :]).reshape(-1, *params.shape[-self.dims :])
+    def _rows(self, t: Tensor, batch: Shape) -> Tensor:
+        """``(N, C', *places)``, one for each event: of the decoder's numbers, or of x."""
+        return t.expand(*batch, *t.shape[-self.dims :]).reshape(-1, *t.shape[-self.dims :])
 
     def _read(self, x: Tensor) -> Tensor:
         """x as the network sees it: counts can be large."""
@@ -130,9 +129,9 @@ class Neighbourhood(Distribution):
 
     def _told(self, h: Tensor, channel: int) -> Tensor:
         """``(*, W) -> (*, A)``: what the hidden units of a channel say, place by place."""
-        bias = self.weights.hidden_bias.unflatten(0, (self.channels, -1))[channel]
-        h = F.silu(F.linear(F.silu(h), self.weights.hidden[channel], bias))
-        return F.linear(h, self.weights.out[channel])
+        _, _, hidden, bias, out = self.weights
+        h = F.silu(F.linear(F.silu(h), hidden[channel], bias[channel]))
+        return F.linear(h, out[channel])
 
     def rsample(self, shape: Shape = ()) -> Tensor:
         """A draw without gradients, ``(*shape, *batch, *event)``: one element after another."""
@@ -184,10 +183,15 @@ class Neighbourhood(Distribution):
         Raises:
             InputError: always.
         """
-        raise InputError(
-            f"AutoregressiveOf({self.family}) tells each entry from those before it, and so has no density of some "
-            f"alone; for rows with missing entries use {self.family}."
-        )
+        raise whole_rows(self.family)
+
+
+def whole_rows(family: Family | None) -> InputError:
+    """What is said where entries are missing, of ``AutoregressiveOf(family)``."""
+    return InputError(
+        f"AutoregressiveOf({family}) tells each entry from those before it, and so expects rows without missing "
+        f"entries (NaN); for rows with missing entries use {family}."
+    )
 
 
 def _at(place: Iterable[int | slice]) -> Any:
@@ -289,20 +293,12 @@ class AutoregressiveOf(Family):
             )
         return Weights.shapes(event_shape, self.param_shape(event_shape)[0], self.reach, self.width)
 
-    def shared_start(self, event_shape: Shape) -> Tensor:
-        """Weights drawn at random, those of the last map 0."""
-        return self._begun(event_shape, self._inner.shared_start(event_shape))
-
-    def common(self, batch: Tensor) -> Tensor:
-        """The same, and what the family shares as the batch suggests."""
-        event_shape = tuple(batch.shape[1:])
-        own = self._inner.common(batch)
-        return self._begun(event_shape, self._inner.shared_start(event_shape) if own is None else own)
-
-    def _begun(self, event_shape: Shape, own: Tensor | None) -> Tensor:
+    def shared_start(self, event_shape: Shape, batch: Tensor | None = None) -> Tensor:
+        """Weights drawn at random, those of the last map 0, then what the family begins with."""
         near, bias, hidden, hidden_bias, out = self._shapes(event_shape)
         drawn = torch.randn(near).div(prod(near[1:]) ** 0.5), torch.randn(hidden).div(self.width**0.5)
         parts = [drawn[0], torch.zeros(bias), drawn[1], torch.zeros(hidden_bias), torch.zeros(out)]
+        own = self._inner.shared_start(event_shape, batch)
         return torch.cat([part.flatten() for part in [*parts, *([] if own is None else [own])]])
 
     def __call__(
@@ -312,7 +308,8 @@ class AutoregressiveOf(Family):
         if shared is None:
             raise ValueError(f"{self} expects the weights that all events share.")
         shapes = self._shapes(tuple(event_shape))
-        *weights, own = shared.split([*map(prod, shapes), len(shared) - sum(map(prod, shapes))])
+        sizes = [*map(prod, shapes)]
+        *weights, own = shared.split([*sizes, len(shared) - sum(sizes)])
         form = self._inner.shared_shape(event_shape)
         return Neighbourhood(
             self._inner,

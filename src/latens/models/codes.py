@@ -18,9 +18,9 @@ from latens.distributions import (
     Distribution,
     Elementwise,
     Embedded,
-    Family,
     one_hot,
 )
+from latens.distributions.base import innermost
 from latens.distributions.categorical import CategoricalElement
 from latens.models.base import Choose
 from latens.models.conditional import Conditional, ConditionalDistribution, FreeDistribution
@@ -97,15 +97,10 @@ class Coder(Spec, ABC):
 def classes_of(prior: nn.Module) -> int | None:
     """Over how many classes a prior over codes is; None for any other prior."""
     if isinstance(prior, FreeDistribution):
-        family = _innermost(prior.family)
+        family = innermost(prior.family)
         return family.n if isinstance(family, Categorical) else None
     found = getattr(prior, "classes", None)
     return found if isinstance(found, int) else None
-
-
-def _innermost(family: Family) -> Family:
-    inner = getattr(family, "family", None)
-    return _innermost(inner) if isinstance(inner, Family) else family
 
 
 class CodePosterior(ConditionalDistribution):

@@ -60,8 +60,7 @@ class _Shared(ConditionalDistribution):
         self.register_buffer("offset", None if events is None else family.centre(events))
         self.register_buffer("totals", None if events is None else family.totals(events))
         self.family, self.event_shape = family, event_shape
-        start = None if events is None else family.common(events)
-        start = family.shared_start(event_shape) if start is None else start
+        start = family.shared_start(event_shape, events)
         if start is not None and not family.calibrated:
             self.shared = nn.Parameter(start)
         else:

@@ -11,7 +11,8 @@ from torch.nn.functional import one_hot
 
 from latens.data import Schema, Source
 from latens.data.columns import Column
-from latens.distributions import Categorical, Distribution, Family, MixtureOf, Product, Spline
+from latens.distributions import Categorical, Distribution, Family, Product, Spline
+from latens.distributions.base import innermost
 from latens.distributions.product import Columns
 from latens.models.flow import normalising
 from latens.neural.cells import Cells, cells, rare
@@ -225,9 +226,8 @@ def has_cells(head: Family, column: Column) -> bool:
 
 def product_of(family: Family) -> Product | None:
     """The product that a likelihood is, or mixes."""
-    return (
-        product_of(family.family) if isinstance(family, MixtureOf) else family if isinstance(family, Product) else None
-    )
+    inner = innermost(family)
+    return inner if isinstance(inner, Product) else None
 
 
 def units_of(source: Source, family: Family) -> Units:

@@ -83,7 +83,10 @@ def sampled(
 
 
 def check_factorises(model: Model, context: np.ndarray | None, device: torch.device) -> None:
-    """Refuses a likelihood whose entries depend on each other once z is known: E[x | z] would overlook it."""
+    """Refuses a likelihood whose entries depend on each other once z is known: E[x | z] would overlook it.
+
+    Or one that has no density of those that are observed.
+    """
     with torch.random.fork_rng(), torch.inference_mode():
         p = sample(model, 1, context=None if context is None else torch.from_numpy(context[:1]).to(device))
         p.restrict(torch.ones(p.event_shape, dtype=torch.bool, device=device))

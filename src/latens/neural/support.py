@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from latens.data import Column, Schema
 from latens.data.table import refuse_other_than_numbers
-from latens.distributions import AutoregressiveOf, Categorical, DiscretizedLogistic, Family, MixtureOf, Product, Strings
+from latens.distributions import AutoregressiveOf, Categorical, DiscretizedLogistic, Family, Product, Strings
+from latens.distributions.base import innermost
+from latens.distributions.neighbours import whole_rows
 from latens.neural import defaults
 from latens.neural.columns import product_of, varying
 from latens.utils.errors import InputError
@@ -31,12 +33,9 @@ def check_support(schema: Schema, family: Family) -> None:
         return
     refuse_other_than_numbers(schema, str(family))
     if schema.has_missing and isinstance(family, AutoregressiveOf):
-        raise InputError(
-            f"{family} tells each entry from those before it, and so expects rows without missing entries (NaN); use "
-            f"{family.family}."
-        )
+        raise whole_rows(family.family)
     expected, holds = _SUPPORTS.get(family.support, ("", lambda schema, family: True))
-    if not holds(schema, _element(family)):
+    if not holds(schema, innermost(family)):
         values = f"values from {schema.low:g} to {schema.high:g}" if schema.levels is None else schema.values
         raise InputError(
             f"{family} expects {expected}; got {values}. "
@@ -53,7 +52,7 @@ def _check_heads(schema: Schema, product: Product) -> None:
             f"got {len(product.columns)}."
         )
     for head, column in zip(product.columns, columns):
-        fits = _holds_column(_element(head), column)
+        fits = _holds_column(innermost(head), column)
         if fits is not None:
             raise InputError(f"the column '{column.name}' ({column.kind}, {column.values}) expects {fits}; got {head}.")
 
@@ -76,11 +75,6 @@ def _holds_column(head: Family, column: Column) -> str | None:
     if head.measure == "lebesgue" and column.is_mass:
         return "a mass on whole numbers, such as Categorical(64)"
     return None
-
-
-def _element(family: Family) -> Family:
-    inner = family.family if isinstance(family, (MixtureOf, AutoregressiveOf)) else None
-    return family if inner is None else _element(inner)
 
 
 def _has_levels(schema: Schema, family: Family) -> bool:
